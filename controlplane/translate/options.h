@@ -1,0 +1,42 @@
+// What the translation takes besides objects: the controller's flags.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace ringway::translate {
+
+// Whether an Ingress that names no class and has no default class is served.
+enum class Classless : uint8_t {
+  kIgnored,
+  kServedWithoutClasses,  // Only while there is no IngressClass object at all (directory mode).
+  kServed,                // watch-ingress-without-class of ingress-nginx.
+};
+
+struct Options {
+  std::vector<std::string> http_addresses{"0.0.0.0:80"};    // Listener.addresses; empty = no such listener.
+  std::vector<std::string> https_addresses{"0.0.0.0:443"};
+  uint32_t http_public_port = 0;         // Listener.public_port; 0 = the bound port.
+  uint32_t https_public_port = 0;
+  uint32_t redirect_https_port = 0;      // Listener.redirect_https_port; 0 = 443.
+  std::string controller_name = "ringway.dev/ingress";   // IngressClass spec.controller
+  std::string class_name = "ringway";    // Value of kubernetes.io/ingress.class that is ours.
+  Classless classless = Classless::kIgnored;
+  std::string annotation_prefix = "nginx.ingress.kubernetes.io/";
+  std::string default_backend;           // "namespace/service:port"; "" = 404 by the proxy.
+  std::string default_certificate;       // "namespace/secret"; "" = self-signed by the proxy.
+  bool local_endpoints = false;          // Loopback and link-local endpoint addresses are allowed.
+  bool external_names = false;           // Services of type ExternalName are allowed (addresses only).
+};
+
+// A certificate that was accepted earlier, by "namespace/secret".
+struct KeyPair {
+  std::string chain_pem;
+  std::string private_key_pem;
+  bool operator==(const KeyPair&) const = default;
+};
+using LastGood = std::map<std::string, KeyPair>;
+
+}  // namespace ringway::translate
