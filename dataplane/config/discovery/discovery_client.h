@@ -2,8 +2,8 @@
 // Ack or Nack, and reconnects for ever. Traffic never waits for it.
 //
 // Thread rule: the control thread's; everything runs from Ring::turn() and TimerWheel::advance() on that thread.
-// Invariants: (1) the set changes only by transactions the sink accepted; (2) memory is bounded by DiscoveryLimits, whatever
-// the peer sends; (3) every fault of the peer ends in a new connection after a back-off, none in an abort or a lost set.
+// Invariants: (1) the set changes only by transactions the sink accepted; (2) what is read from the peer is bounded by
+// DiscoveryLimits (the parsed form takes a small multiple of it); (3) every fault of the peer ends in a new connection after a back-off, none in an abort or a lost set.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,9 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "base/clock.h"
 #include "base/random.h"
 #include "dataplane/config/discovery/resource_set.h"
 #include "dataplane/config/discovery/transaction_sink.h"

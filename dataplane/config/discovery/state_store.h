@@ -61,7 +61,8 @@ class StateStore {
   io::Timer disk_timer_;
   bool memory_waiting_ = false;
   bool disk_waiting_ = false;
-  uint64_t now_ns_ = 0;
+  uint64_t memory_free_ns_ = 0;   // When the next memory file may be made.
+  uint64_t disk_free_ns_ = 0;     // When the next write may begin.
   std::unique_ptr<Writer> writer_;
   StateStoreStatus status_;
 };

@@ -14,7 +14,7 @@ namespace ringway::config {
 struct Transaction {
   std::string version;                   // Of the configuration after this transaction.
   bool full = false;                     // The sender described the whole state: after it the proxy may call itself ready.
-  std::vector<v1::Resource> upserts;     // In the controller's order: by type in the order of ResourceType, then name.
+  std::vector<v1::Resource> upserts;     // Sorted by type (order of ResourceType), then name.
   std::vector<ResourceKey> removals;
 };
 
