@@ -54,6 +54,6 @@ struct Problem {
 std::string format(const Problem& problem);
 
 // A value as it may be quoted in a message: printable ASCII, others as \xNN, cut after 80 bytes.
-std::string quoted(std::string_view value);
+std::string quote(std::string_view value);
 
 }  // namespace ringway::model
