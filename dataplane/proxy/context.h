@@ -1,0 +1,80 @@
+// What every room of one worker's data path shares. Made by worker::Worker, passed by reference.
+//
+// Thread rule: one worker.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "base/random.h"
+#include "dataplane/io/ring.h"
+#include "dataplane/io/timer_wheel.h"
+#include "dataplane/observe/access_log.h"
+#include "dataplane/observe/worker_stats.h"
+#include "dataplane/proxy/snapshot_pin.h"
+#include "dataplane/upstream/load.h"
+
+namespace ringway::proxy {
+
+class Downstream;
+class Exchange;
+class Transport;
+class UpstreamPool;
+
+// Queue marks of every stream: above kHighWater the other side is paused, below kLowWater it goes on. Chosen so that one send
+// empties what one bulk receive brought, with the next one under way.
+constexpr size_t kHighWater = 256 * 1024;
+constexpr size_t kLowWater = 64 * 1024;
+constexpr uint32_t kSendVectors = 64;
+
+struct Context {
+  io::Ring& ring;
+  io::TimerWheel& timers;
+  observe::WorkerStats& stats;
+  observe::AccessLog& access_log;
+  upstream::WorkerLoad& load;
+  SnapshotPins& snapshots;
+  Random& random;
+  int64_t (*wall_clock)();               // base/clock.h, or the simulation's.
+  UpstreamPool* pool = nullptr;          // Set once by the worker.
+  bool draining = false;                 // Responses from now on say Connection: close.
+
+  uint64_t now_ns() const { return ring.now_ns(); }
+  std::string_view date();               // IMF-fixdate of this second (RFC 9110 section 5.6.7).
+  int64_t wall_ns() const { return wall_base_ns_ + static_cast<int64_t>(now_ns() - wall_read_ns_); }
+
+  // Transports with something to send; flushed once at the end of the loop turn, so that a head and its first body bytes leave together.
+  void mark_dirty(Transport& transport);
+  void flush_dirty();
+
+  Exchange* take_exchange();
+  void give_exchange(Exchange* exchange);   // Recycled at the end of the turn: callers up the stack may still hold it.
+  void recycle_exchanges();
+
+  iovec* take_vectors();                 // An array of kSendVectors.
+  void give_vectors(iovec* vectors);
+
+  Context(io::Ring& ring, io::TimerWheel& timers, observe::WorkerStats& stats, observe::AccessLog& access_log,
+          upstream::WorkerLoad& load, SnapshotPins& snapshots, Random& random, int64_t (*wall_clock)());
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+ private:
+  void refresh_wall_clock();
+  std::vector<Transport*> dirty_;
+  std::vector<Transport*> flushing_;
+  std::vector<std::unique_ptr<Exchange>> exchanges_;
+  std::vector<Exchange*> free_exchanges_;
+  std::vector<Exchange*> ended_exchanges_;
+  std::vector<std::unique_ptr<iovec[]>> vector_blocks_;
+  std::vector<iovec*> free_vectors_;
+  std::array<char, 32> date_{};
+  uint64_t wall_read_ns_ = 0;
+  int64_t wall_base_ns_ = 0;
+};
+
+}  // namespace ringway::proxy

@@ -1,0 +1,269 @@
+#include "dataplane/proxy/downstream.h"
+
+#include <arpa/inet.h>
+
+namespace ringway::proxy {
+namespace {
+
+constexpr uint64_t kLingerNs = 2 * kNsPerSecond;      // As nginx's lingering_timeout is meant: long enough for our answer to arrive.
+constexpr uint32_t kLingerBytesMax = 1024 * 1024;
+
+uint8_t format_peer(const io::SocketAddress& peer, std::span<char> out) {
+  const void* address = peer.family() == AF_INET6 ? static_cast<const void*>(&peer.v6.sin6_addr) : &peer.v4.sin_addr;
+  int family = peer.family();
+  if (family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&peer.v6.sin6_addr)) {
+    address = &peer.v6.sin6_addr.s6_addr[12];   // A dual-stack listener's IPv4 client.
+    family = AF_INET;
+  }
+  if (family != AF_INET && family != AF_INET6) return static_cast<uint8_t>(std::string_view("unix").copy(out.data(), 4));
+  if (inet_ntop(family, address, out.data(), out.size()) == nullptr) return 0;
+  return static_cast<uint8_t>(std::strlen(out.data()));
+}
+
+}  // namespace
+
+Downstream::Downstream(Context& context, DownstreamOwner& owner, std::shared_ptr<const config::Listener> listener)
+    : context_(context), owner_(owner), listener_(std::move(listener)), transport_(context, *this),
+      codec_(*this, transport_.output(), context.ring.output_pool(), listener_->http->limits) {
+  timer_.bind<&Downstream::on_timer>(*this);
+}
+
+void Downstream::start(io::Socket socket, const io::SocketAddress& peer) {
+  peer_size_ = format_peer(peer, peer_text_);
+  ++context_.stats.connections_active;
+  if (listener_->kind == config::ListenerKind::kHttps) {
+    state_ = State::kHandshaking;
+    transport_.start(socket, tls::Session::accept(listener_->tls, context_.ring.output_pool()));
+    wait_for(Waiting::kHandshake, policy().tls_handshake_timeout_ns);
+  } else {
+    transport_.start(socket, nullptr);
+    wait_for(Waiting::kHead, policy().header_timeout_ns);
+  }
+}
+
+bool Downstream::last_request() const {
+  return context_.draining || requests_ >= policy().keep_alive_requests_max || transport_.input_ended();
+}
+
+// ---- events of the transport ----
+
+void Downstream::on_transport_open() {
+  ++context_.stats.tls_handshakes;
+  if (transport_.tls()->resumed()) ++context_.stats.tls_resumptions;
+  state_ = State::kServing;
+  wait_for(Waiting::kHead, policy().header_timeout_ns);
+}
+
+void Downstream::on_transport_data(io::Slice data) {
+  if (state_ == State::kLingering || closing_) {
+    lingered_bytes_ += data.size();
+    if (lingered_bytes_ > kLingerBytesMax) drain();
+    return;
+  }
+  if (state_ != State::kServing) return;
+  set_idle(false);
+  in_codec_ = true;
+  codec_.feed(std::move(data));
+  in_codec_ = false;
+  // Requests behind the one being served wait in the codec; a flood of them waits in the kernel.
+  if (codec_.buffered() > kLowWater) transport_.pause_reading();
+  after_event();
+}
+
+void Downstream::on_transport_end() {
+  if (state_ == State::kLingering || state_ == State::kHandshaking) return drain();
+  if (closing_ || state_ != State::kServing) return;
+  in_codec_ = true;
+  codec_.on_end_of_input();
+  in_codec_ = false;
+  after_event();
+  if (state_ == State::kServing && !closing_ && exchange_ == nullptr) begin_closing();
+}
+
+void Downstream::on_transport_failed(int) {
+  if (state_ == State::kHandshaking) ++context_.stats.tls_failures;
+  drain();
+}
+
+void Downstream::on_transport_sent() {
+  if (exchange_ != nullptr && !exchange_->done()) exchange_->on_downstream_sent();
+  if (waiting_ == Waiting::kWrite) waiting_ = Waiting::kNothing;   // Progress: the stall is counted anew.
+  after_event();
+}
+
+void Downstream::on_transport_output_ended() {
+  if (!closing_) return;                                 // A tunnel's half-close.
+  if (transport_.input_ended()) return drain();
+  state_ = State::kLingering;
+  transport_.resume_reading();
+  wait_for(Waiting::kLinger, kLingerNs);
+}
+
+void Downstream::on_transport_closed() {
+  --context_.stats.connections_active;
+  owner_.on_downstream_closed(*this);                    // Frees *this.
+}
+
+// ---- events of the codec ----
+
+http::RequestHead* Downstream::new_request_head(http::StreamId stream) {
+  CHECK(exchange_ == nullptr);
+  exchange_ = context_.take_exchange();
+  exchange_->begin(*this, stream);
+  return &exchange_->request_head();
+}
+
+void Downstream::on_request_head(http::StreamId, http::RequestHead&, bool end) {
+  CHECK(exchange_ != nullptr);
+  ++requests_;
+  timer_.cancel();
+  waiting_ = Waiting::kNothing;
+  exchange_->on_request_head(end);
+}
+
+void Downstream::on_request_body(http::StreamId, io::Slice data, bool end) {
+  if (exchange_ != nullptr) exchange_->on_request_body(std::move(data), end);
+}
+
+void Downstream::on_request_trailers(http::StreamId, const http::HeaderList& trailers) {
+  if (exchange_ != nullptr) exchange_->on_request_trailers(trailers);
+}
+
+void Downstream::on_request_error(http::StreamId stream, http::Error error) {
+  if (exchange_ == nullptr) new_request_head(stream);
+  exchange_->on_request_error(error);
+}
+
+// ---- the exchange ----
+
+void Downstream::pause_request(http::StreamId stream) {
+  codec_.pause(stream);
+  transport_.pause_reading();
+}
+
+void Downstream::resume_request(http::StreamId stream) {
+  const bool nested = std::exchange(in_codec_, true);
+  codec_.resume(stream);
+  in_codec_ = nested;
+  transport_.resume_reading();
+  after_event();
+}
+
+void Downstream::on_exchange_done(Exchange& exchange) {
+  DCHECK(exchange_ == &exchange);
+  static_cast<void>(exchange);
+  after_event();
+}
+
+void Downstream::after_event() {
+  if (in_codec_ || state_ != State::kServing) return;
+  // A pipelining client that does not read gets no further answers queued.
+  while (exchange_ != nullptr && exchange_->done() && !closing_ &&
+         (queued() < kHighWater || codec_.wants_close())) {
+    finish_done_exchange();
+    if (state_ != State::kServing) return;
+  }
+  watch();
+}
+
+void Downstream::finish_done_exchange() {
+  Exchange* done = std::exchange(exchange_, nullptr);
+  const http::StreamId stream = done->stream();
+  context_.give_exchange(done);
+  transport_.prefer_bulk(false);
+  if (codec_.wants_close()) return begin_closing();
+  in_codec_ = true;
+  codec_.finish(stream);       // The next pipelined request may begin in here.
+  in_codec_ = false;
+  if (codec_.buffered() <= kLowWater) transport_.resume_reading();
+  if (exchange_ == nullptr && (context_.draining || transport_.input_ended())) begin_closing();
+}
+
+void Downstream::begin_closing() {
+  if (closing_) return;
+  closing_ = true;
+  set_idle(false);
+  transport_.end_output();
+  transport_.resume_reading();
+  wait_for(Waiting::kWrite, policy().write_stall_timeout_ns);
+}
+
+void Downstream::drain_gracefully() {
+  if (state_ == State::kHandshaking) return drain();
+  if (state_ != State::kServing || closing_) return;
+  codec_.drain();
+  if (exchange_ == nullptr && codec_.idle()) begin_closing();
+}
+
+void Downstream::drain() {
+  if (state_ == State::kDraining) return;
+  state_ = State::kDraining;
+  set_idle(false);
+  timer_.cancel();
+  if (exchange_ != nullptr) {
+    exchange_->on_downstream_gone();
+    context_.give_exchange(std::exchange(exchange_, nullptr));
+  }
+  transport_.drain();
+}
+
+// ---- time ----
+
+void Downstream::set_idle(bool idle) {
+  if (idle_ == idle) return;
+  idle_ = idle;
+  idle ? ++context_.stats.connections_idle : --context_.stats.connections_idle;
+}
+
+void Downstream::watch() {
+  if (closing_) {
+    if (waiting_ == Waiting::kNothing) wait_for(Waiting::kWrite, policy().write_stall_timeout_ns);
+    return;
+  }
+  if (exchange_ != nullptr && exchange_->head_seen() && !exchange_->done()) return;   // Its own timer watches.
+  if (queued() > 0 && exchange_ != nullptr && exchange_->done()) {
+    if (waiting_ != Waiting::kWrite) wait_for(Waiting::kWrite, policy().write_stall_timeout_ns);
+    return;
+  }
+  if (exchange_ != nullptr || !codec_.idle()) {
+    // The head as a whole has one deadline: more bytes do not put it off (slowloris).
+    if (waiting_ != Waiting::kHead) wait_for(Waiting::kHead, policy().header_timeout_ns);
+    return;
+  }
+  if (requests_ > 0 && waiting_ != Waiting::kIdle) {
+    set_idle(true);
+    wait_for(Waiting::kIdle, policy().idle_timeout_ns);
+  }
+}
+
+void Downstream::wait_for(Waiting what, uint64_t timeout_ns) {
+  waiting_ = what;
+  context_.timers.arm(timer_, context_.now_ns() + timeout_ns);
+}
+
+void Downstream::on_timer() {
+  const Waiting what = std::exchange(waiting_, Waiting::kNothing);
+  switch (what) {
+    case Waiting::kNothing:
+      return;
+    case Waiting::kHandshake:
+      ++context_.stats.timeouts_handshake;
+      return drain();
+    case Waiting::kHead:
+      ++context_.stats.timeouts_header;
+      if (exchange_ == nullptr && codec_.idle()) return drain();   // Not a byte came: nothing to answer.
+      if (exchange_ == nullptr) new_request_head(0);
+      exchange_->on_request_error(http::Error::kTimeout);
+      return;
+    case Waiting::kIdle:
+      ++context_.stats.timeouts_idle;
+      return begin_closing();
+    case Waiting::kWrite:
+      ++context_.stats.timeouts_write;
+      return drain();
+    case Waiting::kLinger:
+      return drain();
+  }
+}
+
+}  // namespace ringway::proxy

@@ -1,0 +1,178 @@
+#include "dataplane/proxy/exchange.h"
+
+#include "dataplane/proxy/downstream.h"
+#include "dataplane/proxy/local_response.h"
+#include "dataplane/proxy/upstream_pool.h"
+
+namespace ringway::proxy {
+
+Exchange::Exchange(Context& context) : context_(context) { timer_.bind<&Exchange::on_timer>(*this); }
+
+void Exchange::begin(Downstream& downstream, http::StreamId stream) {
+  CHECK(phase_ == Phase::kFree);
+  downstream_ = &downstream;
+  stream_ = stream;
+  phase_ = Phase::kHead;
+  begin_ns_ = context_.now_ns();
+  ++context_.stats.requests_active;
+}
+
+void Exchange::recycle() {
+  CHECK(phase_ == Phase::kDone);
+  CHECK(upstream_ == nullptr && pending_entry == nullptr && !timer_.armed() && !try_open_);
+  if (pin_ != nullptr) context_.snapshots.unpin(pin_);
+  request_.reset();
+  response_.reset();
+  waiting_body_.clear();
+  retry_.reset();
+  pin_ = nullptr;
+  route_ = nullptr;
+  cluster_ = nullptr;
+  endpoint_ = nullptr;
+  downstream_ = nullptr;
+  phase_ = Phase::kFree;
+  request_ended_ = response_ended_ = response_started_ = response_headed_ = tunnel_ = false;
+  request_paused_ = response_paused_ = request_sent_ = continue_sent_ = waiting_end_ = fresh_wanted_ = false;
+  upstream_duration_ns_ = request_sent_ns_ = request_bytes_ = response_bytes_ = 0;
+  status_ = 0;
+}
+
+void Exchange::on_request_error(http::Error error) {
+  if (phase_ == Phase::kDone) return;
+  ++context_.stats.request_errors[static_cast<size_t>(error)];
+  if (tunnel_ || error == http::Error::kTruncated) return on_downstream_gone();
+  respond(http::status_of(error));
+}
+
+void Exchange::on_downstream_gone() {
+  if (phase_ == Phase::kDone) return;
+  end_try(upstream::Outcome::kAbandoned);
+  let_go_of_upstream(false);
+  if (!response_started_) status_ = 0;
+  response_ended_ = true;
+  if (head_seen()) downstream_->codec().reset(stream_);
+  finish();
+}
+
+void Exchange::on_downstream_sent() {
+  downstream_write_ns_ = context_.now_ns();
+  if (!response_paused_ || downstream_->queued() > kLowWater) return;
+  response_paused_ = false;
+  upstream_read_ns_ = context_.now_ns();
+  if (upstream_ != nullptr) upstream_->resume_response();
+}
+
+void Exchange::on_upstream_sent() {
+  upstream_write_ns_ = context_.now_ns();
+  if (!request_paused_ || upstream_ == nullptr || upstream_->queued() > kLowWater) return;
+  request_paused_ = false;
+  downstream_read_ns_ = context_.now_ns();
+  downstream_->resume_request(stream_);
+}
+
+void Exchange::respond(uint16_t status, std::string_view location, std::string_view body) {
+  if (phase_ == Phase::kDone) return;
+  if (response_started_) return break_off();
+  end_try(upstream::Outcome::kAbandoned);
+  let_go_of_upstream(false);
+  status_ = status;
+  const std::string_view text = body.empty() ? local_body(status) : body;
+  fill_local_response(response_, status, location, text, context_.date());
+  // An unread rest of the request must not be taken for the next one: close behind the answer.
+  const bool close = !request_ended_ || !request_.keep_alive || downstream_->last_request();
+  http::ServerCodec& codec = downstream_->codec();
+  codec.send_head(stream_, response_, text.empty(), close);
+  if (!text.empty()) {
+    io::SliceQueue slices;
+    slices.append_copy(context_.ring.output_pool(), text);
+    while (!slices.empty()) {
+      io::Slice slice = slices.pop();
+      codec.send_body(stream_, std::move(slice), slices.empty());
+    }
+  }
+  response_bytes_ = text.size();
+  response_started_ = response_ended_ = true;
+  downstream_->mark_dirty();
+  finish();
+}
+
+void Exchange::break_off() {
+  CHECK(phase_ != Phase::kDone);
+  end_try(upstream::Outcome::kAbandoned);
+  let_go_of_upstream(false);
+  downstream_->codec().reset(stream_);
+  downstream_->mark_dirty();
+  response_ended_ = true;
+  finish();
+}
+
+void Exchange::end_try(upstream::Outcome outcome) {
+  if (!try_open_) return;
+  try_open_ = false;
+  if (context_.load.end(*cluster_, *endpoint_, outcome, context_.now_ns())) ++context_.stats.ejections;
+}
+
+void Exchange::let_go_of_upstream(bool reuse) {
+  if (pending_entry != nullptr) context_.pool->cancel_pending(*this, *pending_entry);
+  if (upstream_ == nullptr) return;
+  UpstreamConnection& connection = *upstream_;
+  upstream_ = nullptr;
+  connection.release(reuse);
+}
+
+observe::RouteStats& Exchange::route_stats() {
+  const uint32_t slot = route_ == nullptr ? 0 : route_->metrics_slot;
+  auto& routes = context_.stats.routes;
+  if (slot >= routes.size()) routes.resize(slot + 1);
+  return routes[slot];
+}
+
+void Exchange::finish() {
+  CHECK(phase_ != Phase::kDone && phase_ != Phase::kFree);
+  CHECK(!try_open_ && upstream_ == nullptr);
+  const bool answered_head = phase_ != Phase::kHead || status_ != 0;
+  phase_ = Phase::kDone;
+  timer_.cancel();
+  --context_.stats.requests_active;
+  if (tunnel_) --context_.stats.tunnels_active;
+  if (answered_head) {
+    ++context_.stats.requests;
+    observe::RouteStats& stats = route_stats();
+    ++stats.by_status_class[status_ / 100 < 6 ? status_ / 100 : 0];
+    stats.request_duration.observe(context_.now_ns() - begin_ns_);
+    if (upstream_duration_ns_ != 0) stats.upstream_duration.observe(upstream_duration_ns_);
+    stats.request_bytes += request_bytes_;
+    stats.response_bytes += response_bytes_;
+    if (context_.access_log.enabled()) log_access();
+  }
+  downstream_->on_exchange_done(*this);
+}
+
+void Exchange::log_access() {
+  observe::AccessRecord record;
+  record.duration_ns = context_.now_ns() - begin_ns_;
+  record.wall_ns = context_.wall_ns() - static_cast<int64_t>(record.duration_ns);
+  record.upstream_duration_ns = upstream_duration_ns_;
+  record.peer = downstream_->peer_text();
+  record.method = request_.method_text;
+  record.authority = request_.authority;
+  record.target = request_.target;
+  record.version = request_.version;
+  record.status = status_;
+  record.request_bytes = request_bytes_;
+  record.response_bytes = response_bytes_;
+  const auto text_of = [this](http::HeaderName id) {
+    const http::Header* header = request_.headers.find(id);
+    return header == nullptr ? std::string_view() : header->value();
+  };
+  record.referer = text_of(http::HeaderName::kReferer);
+  record.user_agent = text_of(http::HeaderName::kUserAgent);
+  record.request_id = text_of(http::HeaderName::kXRequestId);
+  if (endpoint_ != nullptr) record.upstream = endpoint_->text;
+  record.tries = retry_.tries();
+  record.route = route_;
+  record.tls = downstream_->is_tls();
+  if (!context_.access_log.append(record)) ++context_.stats.access_log_dropped;
+}
+
+}  // namespace ringway::proxy

@@ -1,0 +1,149 @@
+// One request and its response, whatever the HTTP versions on either side.
+//
+// Thread rule: one worker. Taken from and given back to Context's free list; never freed while the worker runs.
+// Phases: kFree → kHead → (kWaiting → kStreaming)* → kDone. kWaiting: connecting or queued for a connection. A local answer (redirect,
+// error) goes from kHead, kWaiting or kStreaming straight to kDone.
+// Beside the phase each side is open or ended:
+//   request | response | what may happen
+//   open    | open     | body flows up; an early response may begin
+//   ended   | open     | waiting for, or streaming, the response; failures before its head may be retried
+//   open    | ended    | early response: the upstream connection is not reused, the downstream closes after it
+//   ended   | ended    | done: both connections may be reused
+// Tunnel (after 101): both sides carry bytes; each ends by its half-close; done when both have, or by idle timeout.
+// Deadlines: one timer, armed for the nearest deadline that may come; activity only stores a time. See exchange_timeouts.cc.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "dataplane/config/snapshot.h"
+#include "dataplane/http/codec.h"
+#include "dataplane/http/message.h"
+#include "dataplane/io/timer_wheel.h"
+#include "dataplane/proxy/context.h"
+#include "dataplane/proxy/retry.h"
+
+namespace ringway::proxy {
+
+class Downstream;
+class UpstreamConnection;
+struct PoolEntry;
+
+class Exchange {
+ public:
+  explicit Exchange(Context& context);
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  // ---- from Downstream ----
+  void begin(Downstream& downstream, http::StreamId stream);     // kFree → kHead: a head is about to be parsed.
+  http::RequestHead& request_head() { return request_; }
+  void on_request_head(bool end);
+  void on_request_body(io::Slice data, bool end);
+  void on_request_trailers(const http::HeaderList& trailers);
+  void on_request_error(http::Error error);                       // Refused head, malformed body, or the client left inside it.
+  void on_downstream_sent();                                      // Its queue went down.
+  void on_downstream_gone();                                      // Reset: nothing can be answered.
+  bool head_seen() const { return phase_ != Phase::kFree && phase_ != Phase::kHead; }
+  bool done() const { return phase_ == Phase::kDone; }
+  bool request_ended() const { return request_ended_; }
+  http::StreamId stream() const { return stream_; }
+
+  // ---- from UpstreamConnection and UpstreamPool ----
+  void on_upstream_opened(UpstreamConnection& connection) { upstream_ = &connection; }   // Connecting, after waiting.
+  void on_upstream_ready(UpstreamConnection& connection);
+  void on_upstream_failed(upstream::Outcome outcome, http::Error error);
+  void on_upstream_sent();
+  http::ResponseHead& response_head() { return response_; }
+  void on_interim_response(http::ResponseHead& head);
+  void on_response_head(http::ResponseHead& head, bool end);
+  void on_response_body(io::Slice data, bool end);
+  void on_response_trailers(const http::HeaderList& trailers);
+
+  // ---- from Context ----
+  void recycle();                                                 // kDone → kFree. Drops all memory and the snapshot's pin.
+
+  // UpstreamPool's waiting list.
+  Exchange* next_pending = nullptr;
+  PoolEntry* pending_entry = nullptr;
+
+ private:
+  enum class Phase : uint8_t { kFree, kHead, kWaiting, kStreaming, kDone };
+
+  // exchange_request.cc
+  bool select_route();
+  bool answer_from_route();
+  void redirect_to_https();
+  void prepare_request();
+  void rewrite_path();
+  void start_try();
+  void send_request(UpstreamConnection& connection);
+  void forward_body(io::Slice data, bool end);
+  void pause_request_if_full();
+  const upstream::Cluster* choose_cluster();
+
+  // exchange_response.cc
+  void prepare_response(http::ResponseHead& head);
+  void start_tunnel();
+  void on_response_end();
+  void pause_response_if_full();
+
+  // exchange.cc
+  void respond(uint16_t status, std::string_view location = {}, std::string_view body = {});
+  void break_off();                       // The response can't be finished: reset the stream downstream.
+  void end_try(upstream::Outcome outcome);
+  void let_go_of_upstream(bool reuse);
+  void finish();
+  void log_access();
+  observe::RouteStats& route_stats();
+
+  // exchange_timeouts.cc
+  void arm_timer();
+  void on_timer();
+  uint64_t next_deadline(uint64_t now_ns);
+  bool expire(uint64_t now_ns);
+
+  Context& context_;
+  Downstream* downstream_ = nullptr;
+  http::StreamId stream_ = 0;
+  Phase phase_ = Phase::kFree;
+  bool request_ended_ = false;
+  bool response_ended_ = false;
+  bool response_started_ = false;         // A final head went downstream.
+  bool response_headed_ = false;          // A final head came from upstream.
+  bool tunnel_ = false;
+  bool request_paused_ = false;
+  bool response_paused_ = false;
+  bool request_sent_ = false;             // The head was handed to the current connection.
+  bool continue_sent_ = false;
+  bool try_open_ = false;                 // load.begin() without its end().
+  bool fresh_wanted_ = false;            // The next try must not take an idle connection.
+
+  SnapshotPins::Pin* pin_ = nullptr;
+  const route::Route* route_ = nullptr;
+  const upstream::Cluster* cluster_ = nullptr;
+  upstream::EndpointState* endpoint_ = nullptr;
+  UpstreamConnection* upstream_ = nullptr;
+  Retry retry_;
+  io::SliceQueue waiting_body_;           // Came before a connection was there.
+  bool waiting_end_ = false;
+
+  io::Timer timer_;
+  uint64_t begin_ns_ = 0;
+  uint64_t try_begin_ns_ = 0;
+  uint64_t request_sent_ns_ = 0;          // The last byte of the head, for upstream_duration.
+  uint64_t upstream_read_ns_ = 0;
+  uint64_t upstream_write_ns_ = 0;
+  uint64_t downstream_read_ns_ = 0;
+  uint64_t downstream_write_ns_ = 0;
+  uint64_t upstream_duration_ns_ = 0;
+  uint64_t request_bytes_ = 0;
+  uint64_t response_bytes_ = 0;
+  uint16_t status_ = 0;
+
+  http::RequestHead request_;
+  http::ResponseHead response_;
+  std::string scratch_;                   // Location, rewritten path: keeps its capacity over requests.
+};
+
+}  // namespace ringway::proxy

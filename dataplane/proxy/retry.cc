@@ -1,0 +1,62 @@
+#include "dataplane/proxy/retry.h"
+
+namespace ringway::proxy {
+
+void Retry::begin(const route::RetryPolicy& policy, http::Method method, uint64_t now_ns) {
+  CHECK(tries_ == 0 && kept_.empty());
+  policy_ = &policy;
+  method_ = method;
+  begin_ns_ = now_ns;
+  replayable_ = policy.tries > 1;
+}
+
+void Retry::reset() {
+  policy_ = nullptr;
+  replayable_ = true;
+  tries_ = 0;
+  tried_count_ = 0;
+  kept_.clear();
+}
+
+void Retry::note_try(const upstream::EndpointState& endpoint) {
+  ++tries_;
+  if (tried_count_ < kTriedMax) tried_[tried_count_++] = &endpoint;
+}
+
+void Retry::forget_last_endpoint() {
+  if (tried_count_ > 0) --tried_count_;
+}
+
+void Retry::keep(const io::Slice& data) {
+  if (!replayable_ || data.empty()) return;
+  if (kept_.size() + data.size() > policy_->replay_bytes_max) {
+    replayable_ = false;
+    kept_.clear();
+    return;
+  }
+  kept_.push(data.share());
+}
+
+void Retry::stop_keeping() {
+  replayable_ = false;
+  kept_.clear();
+}
+
+bool Retry::allowed(upstream::Outcome outcome, bool sent, uint64_t now_ns) const {
+  if (policy_ == nullptr || tries_ >= policy_->tries || tries_ >= kTriedMax || !replayable_) return false;
+  if (policy_->timeout_ns != 0 && now_ns - begin_ns_ >= policy_->timeout_ns) return false;
+  switch (outcome) {
+    case upstream::Outcome::kConnectFailure:
+      return true;
+    case upstream::Outcome::kReset:
+    case upstream::Outcome::kTimeout:
+      return !sent || http::is_idempotent(method_) || policy_->non_idempotent;
+    case upstream::Outcome::kSuccess:
+    case upstream::Outcome::kServerError:
+    case upstream::Outcome::kAbandoned:
+      return false;
+  }
+  return false;
+}
+
+}  // namespace ringway::proxy
