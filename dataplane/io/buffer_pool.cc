@@ -97,6 +97,7 @@ void BufferPool::set_give_back(GiveBack give_back, void* context) {
 void BufferPool::give_back(Buffer& buffer) {
   CHECK(in_use_ > 0 && buffer.references == 0);
   --in_use_;
+  if (options_.scribble) std::memset(buffer.data, 0xDD, options_.buffer_bytes);
   ASAN_POISON_MEMORY_REGION(buffer.data, options_.buffer_bytes);
   if (give_back_ != nullptr) {
     give_back_(give_back_context_, buffer);

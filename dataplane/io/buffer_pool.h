@@ -20,6 +20,7 @@ struct BufferPoolOptions {
   uint32_t buffer_bytes = 4096;
   uint32_t buffers = 1024;        // Made at start. Kernel-lent pools: a power of two, <= 32768 (io_uring_provided_buffers(7)).
   uint32_t buffers_max = 1024;    // Growth limit; kernel-lent pools do not grow.
+  bool scribble = false;          // Overwrites a buffer that comes back, so that a late reader is seen without ASan (SimRing).
 };
 
 class BufferPool {

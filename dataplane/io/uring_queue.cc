@@ -113,12 +113,14 @@ std::expected<void, UringFault> UringQueue::enable() {
   }
   restrictions[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
   restrictions[count++].sqe_flags = kSqeFlags;
-  if (int result = io_uring_register_restrictions(&ring_, restrictions.data(), count); result < 0) {
+  // The plain call: Debian's liburing 2.3 does not export its functions for these two.
+  if (int result = io_uring_register(ring_.ring_fd, IORING_REGISTER_RESTRICTIONS, restrictions.data(), count);
+      result < 0) {
     return fault("io_uring_register (restrictions)", result);
   }
   // Saves a table look-up per enter; a thread has room for 16 of them, so a failure is nothing to speak of.
   static_cast<void>(io_uring_register_ring_fd(&ring_));
-  if (int result = io_uring_enable_rings(&ring_); result < 0) return fault("io_uring_register (enable)", result);
+  if (int result = io_uring_register(ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0); result < 0) return fault("io_uring_register (enable)", result);
   return {};
 }
 
