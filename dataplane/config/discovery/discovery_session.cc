@@ -1,7 +1,5 @@
 #include "dataplane/config/discovery/discovery_session.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -9,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/log.h"
 
 namespace ringway::config {
 namespace {
@@ -115,7 +114,7 @@ void DiscoveryClient::Session::on_settings() {
   stage_timer_.cancel();
   bytes_at_ping_ = bytes_seen_;
   arm(ping_timer_, ping_ms_);
-  spdlog::info("discovery: connected to {}, {} resources held", options_.address, set.size());
+  log_info("discovery: connected to {}, {} resources held", options_.address, set.size());
 }
 
 void DiscoveryClient::Session::on_received(std::string_view bytes) {
@@ -213,7 +212,7 @@ void DiscoveryClient::Session::refuse(const RefusedTransaction& refused) {
   const Rejection& rejection = refused.rejection;
   ++status.rejected;
   status.rejection = std::string(resource_type_name(rejection.type)) + " \"" + rejection.name + "\": " + rejection.reason;
-  spdlog::warn("discovery: configuration {} refused, {} stays: {}", refused.version, set.version(), status.rejection);
+  log_warning("discovery: configuration {} refused, {} stays: {}", refused.version, set.version(), status.rejection);
   v1::ProxyMessage answer;
   v1::Nack& nack = *answer.mutable_nack();
   nack.set_version(refused.version);
@@ -271,7 +270,7 @@ void DiscoveryClient::Session::fail(std::string reason) {
   ++status.failures;
   ++next_address_;
   if (reason != logged_error_) {
-    spdlog::warn("discovery: {}: {}; the configuration in use stays", options_.address, reason);
+    log_warning("discovery: {}: {}; the configuration in use stays", options_.address, reason);
     logged_error_ = reason;
   }
   status.last_error = std::move(reason);
