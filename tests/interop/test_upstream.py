@@ -32,7 +32,7 @@ def test_refused_endpoint_is_retried_elsewhere(stack, backend, host):
 def test_reset_before_the_response_is_retried_for_get_only(stack, backend, host):
     with Backend("bad") as bad:
         bad.fail_all = "reset"
-        stack.publish(host, backend, bad, service_annotations={"ringway.dev/outlier-detection": "off"}, wait=False)
+        stack.publish(host, backend, bad, wait=False)
         eventually(lambda: stack.get(host, "/warm").status == 200)
         with stack.client() as client:
             for i in range(10):
