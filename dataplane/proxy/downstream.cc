@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 
+#include <charconv>
+
 namespace ringway::proxy {
 namespace {
 
@@ -30,6 +32,9 @@ Downstream::Downstream(Context& context, DownstreamOwner& owner, std::shared_ptr
 
 void Downstream::start(io::Socket socket, const io::SocketAddress& peer) {
   peer_size_ = format_peer(peer, peer_text_);
+  port_size_ = static_cast<uint8_t>(
+      std::to_chars(port_text_.data(), port_text_.data() + port_text_.size(), listener_->public_port).ptr -
+      port_text_.data());
   ++context_.stats.connections_active;
   if (listener_->kind == config::ListenerKind::kHttps) {
     state_ = State::kHandshaking;

@@ -40,6 +40,7 @@ class Downstream final : private TransportSink, private http::ServerSink {
   const config::Listener& listener() const { return *listener_; }
   const config::HttpPolicy& policy() const { return *listener_->http; }
   std::string_view peer_text() const { return {peer_text_.data(), peer_size_}; }   // IP without port.
+  std::string_view port_text() const { return {port_text_.data(), port_size_}; }   // Listener::public_port
   bool is_tls() const { return transport_.tls() != nullptr; }
   std::string_view server_name() const { return transport_.tls() == nullptr ? std::string_view() : transport_.tls()->server_name(); }
   http::ServerCodec& codec() { return codec_; }
@@ -98,6 +99,8 @@ class Downstream final : private TransportSink, private http::ServerSink {
   bool idle_ = false;
   bool closing_ = false;                    // After what is queued: close.
   uint8_t peer_size_ = 0;
+  uint8_t port_size_ = 0;
+  std::array<char, 5> port_text_;
   std::array<char, 46> peer_text_;          // INET6_ADDRSTRLEN
 };
 

@@ -13,6 +13,7 @@
 // Deadlines: one timer, armed for the nearest deadline that may come; activity only stores a time. See exchange_timeouts.cc.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 
@@ -74,7 +75,8 @@ class Exchange {
   bool select_route();
   bool answer_from_route();
   void redirect_to_https();
-  void prepare_request();
+  bool prepare_request();                 // False: answered.
+  std::string_view new_request_id();      // 128 random bits in hex, as ingress-nginx's $req_id.
   void rewrite_path();
   void start_try();
   void send_request(UpstreamConnection& connection);
@@ -143,6 +145,7 @@ class Exchange {
 
   http::RequestHead request_;
   http::ResponseHead response_;
+  std::array<char, 32> request_id_;
   std::string scratch_;                   // Location, rewritten path: keeps its capacity over requests.
 };
 

@@ -36,7 +36,7 @@ void Exchange::on_request_head(bool end) {
     return respond(413);
   }
   if (request_.body.kind == http::BodyKind::kKnown && request_.body.bytes >= kBulkBytes) downstream_->prefer_bulk(true);
-  prepare_request();
+  if (!prepare_request()) return;
   retry_.begin(route_->retry, request_.method, context_.now_ns());
   cluster_ = choose_cluster();
   if (cluster_ == nullptr) return respond(503);
@@ -104,18 +104,31 @@ void Exchange::redirect_to_https() {
   respond(route_->https_redirect->status, scratch_);
 }
 
-void Exchange::prepare_request() {
+bool Exchange::prepare_request() {
   // Hop-by-hop fields go before ours are added, so that Connection can't name ours away (RFC 9110 section 7.6.1).
   http::remove_hop_by_hop(request_);
-  http::ForwardingInput input;
-  input.peer = downstream_->peer_text();
-  input.https = downstream_->is_tls();
-  input.port = downstream_->listener().public_port;
-  input.trust = downstream_->policy().trust_forwarded;
-  input.random_high = context_.random.next();
-  input.random_low = context_.random.next();
-  http::add_forwarding(request_, input, context_.ring.output_pool());
+  http::Forwarding forwarding;
+  forwarding.peer = downstream_->peer_text();
+  forwarding.scheme = downstream_->is_tls() ? "https" : "http";
+  forwarding.host = request_.authority;
+  forwarding.port = downstream_->port_text();
+  forwarding.trusted = downstream_->policy().trust_forwarded;
+  forwarding.request_id = new_request_id();
+  if (!http::set_forwarding_fields(request_, forwarding, context_.ring.output_pool())) {
+    respond(431);
+    return false;
+  }
   if (route_->rewrite != nullptr) rewrite_path();
+  return true;
+}
+
+std::string_view Exchange::new_request_id() {
+  static constexpr char kHex[] = "0123456789abcdef";
+  for (size_t half = 0; half < 2; ++half) {
+    uint64_t bits = context_.random.next();
+    for (size_t i = 0; i < 16; ++i, bits >>= 4) request_id_[half * 16 + i] = kHex[bits & 15];
+  }
+  return {request_id_.data(), request_id_.size()};
 }
 
 void Exchange::rewrite_path() {
