@@ -7,13 +7,15 @@ namespace ringway::http {
 ConnectionOptions connection_options(const HeaderList& headers) {
   ConnectionOptions options;
   if (!headers.has(HeaderName::kConnection)) return options;
+  uint32_t count = 0;
   for (const Header& header : headers) {
     if (header.id != HeaderName::kConnection) continue;
     for_each_element(header.value(), [&](std::string_view option) {
+      if (++count > kConnectionOptionsMax) options.too_many = true;
       if (equals_ignoring_case(option, "close")) options.close = true;
       if (equals_ignoring_case(option, "keep-alive")) options.keep_alive = true;
       if (equals_ignoring_case(option, "upgrade")) options.upgrade = true;
-      return true;
+      return !options.too_many;
     });
   }
   return options;

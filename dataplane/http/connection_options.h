@@ -9,7 +9,9 @@ struct ConnectionOptions {
   bool close = false;
   bool keep_alive = false;
   bool upgrade = false;
+  bool too_many = false;     // More than kConnectionOptionsMax: no honest sender; looking each up in every field would cost too much.
 };
+constexpr uint32_t kConnectionOptionsMax = 32;
 
 ConnectionOptions connection_options(const HeaderList& headers);
 

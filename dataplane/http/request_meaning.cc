@@ -134,6 +134,7 @@ Error complete_request_head(RequestHead& head, io::BufferPool& output_pool) {
   if (!body) return body.error();
   head.body = *body;
   const ConnectionOptions options = connection_options(head.headers);
+  if (options.too_many) return Error::kBadHeader;
   head.keep_alive = head.version == Version::k11 ? !options.close : options.keep_alive && !options.close;
   error = settle_expectation(head);
   if (error != Error::kNone) return error;

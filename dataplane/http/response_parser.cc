@@ -76,6 +76,7 @@ std::expected<ResponseFraming, Error> complete_response_head(ResponseHead& head,
   if (!framing) return framing;
   head.body = framing->length;
   const ConnectionOptions options = connection_options(head.headers);
+  if (options.too_many) return std::unexpected(Error::kBadResponse);
   head.keep_alive = head.version == Version::k11 ? !options.close : options.keep_alive && !options.close;
   if (head.body.kind == BodyKind::kUntilClose && !framing->empty) head.keep_alive = false;
   return framing;
