@@ -1,5 +1,7 @@
 #include "controlplane/serve/metrics.h"
 
+#include <prometheus/metric_family.h>
+
 #include <string>
 #include <string_view>
 #include <utility>

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ringway::translate {
@@ -27,9 +29,23 @@ struct Options {
   std::string annotation_prefix = "nginx.ingress.kubernetes.io/";
   std::string default_backend;           // "namespace/service:port"; "" = 404 by the proxy.
   std::string default_certificate;       // "namespace/secret"; "" = self-signed by the proxy.
-  bool local_endpoints = false;          // Loopback and link-local endpoint addresses are allowed.
+  bool loopback_endpoints = false;       // Endpoints in 127.0.0.0/8 and ::1 are allowed (directory mode).
   bool external_names = false;           // Services of type ExternalName are allowed (addresses only).
 };
+
+// Options.default_backend, read.
+struct BackendOption {
+  std::string ns;
+  std::string service;
+  std::string port_name;      // "" when the port is a number.
+  uint32_t port_number = 0;
+};
+
+// "namespace/service:port"; nullopt for anything else. For flags and for the translation.
+std::optional<BackendOption> parse_backend_option(std::string_view text);
+
+// Whether `text` is "namespace/name" (Options.default_certificate).
+bool valid_name_option(std::string_view text);
 
 // A certificate that was accepted earlier, by "namespace/secret".
 struct KeyPair {

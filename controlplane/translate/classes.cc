@@ -1,0 +1,44 @@
+#include "controlplane/translate/classes.h"
+
+namespace ringway::translate {
+
+void Classes::add(const kubernetes::IngressClass& object, const Options& options) {
+  const std::string& name = object.metadata().name();
+  if (object.spec().controller() != options.controller_name) {
+    others.insert(name);
+    return;
+  }
+  ours.insert(name);
+  const auto& annotations = object.metadata().annotations();
+  const auto at = annotations.find("ingressclass.kubernetes.io/is-default-class");
+  if (at != annotations.end() && at->second == "true") default_is_ours = true;
+}
+
+bool is_ours(const kubernetes::Ingress& ingress, const Classes& classes, const Options& options,
+             Report& report) {
+  const auto& annotations = ingress.metadata().annotations();
+  // networking.k8s.io/v1: the annotation "must be given precedence over this field" when it is set.
+  if (const auto at = annotations.find("kubernetes.io/ingress.class"); at != annotations.end()) {
+    return at->second == options.class_name || classes.ours.contains(at->second);
+  }
+  if (ingress.spec().has_ingress_class_name()) {
+    const std::string& name = ingress.spec().ingress_class_name();
+    if (classes.ours.contains(name)) return true;
+    if (!classes.others.contains(name)) {
+      report.error("spec.ingressClassName", model::Reason::kClassNotFound,
+                   "there is no IngressClass " + model::quote(name) +
+                       "; the Ingress is served when one with controller " +
+                       model::quote(options.controller_name) + " exists");
+    }
+    return false;
+  }
+  if (classes.default_is_ours) return true;
+  switch (options.classless) {
+    case Classless::kIgnored: return false;
+    case Classless::kServedWithoutClasses: return classes.empty();
+    case Classless::kServed: return true;
+  }
+  return false;
+}
+
+}  // namespace ringway::translate
