@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/log.h"
 #include "controlplane/serve/admin.h"
 #include "controlplane/serve/server.h"
 
@@ -59,6 +60,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: %s LISTEN [CERTIFICATE KEY CA]\n", argv[0]);
     return 2;
   }
+  ringway::setup_log({.level = ringway::LogLevel::kError});  // Standard output is for answers.
   ringway::serve::ServerOptions options;
   options.listen = argv[1];
   if (argc == 5) {
