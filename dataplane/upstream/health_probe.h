@@ -1,0 +1,68 @@
+// One active check of one endpoint: connect, ask, judge, close. A fresh connection per check, so that it tests what a new client would meet.
+//
+// Thread rule: the ring's thread. Invariants: (1) a probe reports exactly once, from Ring::turn() or from start(), when none of its ops is in
+// flight any more; the owner may destroy it then; (2) there is one way to end: conclude() -> all ops back -> close -> report.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "dataplane/io/op.h"
+#include "dataplane/io/ring.h"
+#include "dataplane/upstream/cluster.h"
+
+namespace ringway::upstream {
+
+enum class Verdict : uint8_t { kPass, kFail, kUnknown /* our own fault or drained: says nothing about the endpoint */ };
+
+class HealthProbe {
+ public:
+  class Owner {
+   public:
+    virtual void on_probe_done(HealthProbe& probe, Verdict verdict, std::string_view reason) = 0;
+
+   protected:
+    ~Owner() = default;
+  };
+
+  // `policy` and `endpoint` outlive the probe. The owner keeps the time and calls time_out().
+  HealthProbe(io::Ring& ring, const HealthCheckPolicy& policy, const EndpointState& endpoint, Owner& owner);
+  ~HealthProbe();
+  HealthProbe(const HealthProbe&) = delete;
+  HealthProbe& operator=(const HealthProbe&) = delete;
+
+  void start();      // Once.
+  void time_out();   // Ends the check as failed, unless it is judged already.
+  void drain();      // Ends it as kUnknown.
+
+ private:
+  struct Exchange;   // Codec, heads and buffers of an HTTP check; only while one is under way.
+  enum class State : uint8_t { kNew, kConnecting, kExchanging, kClosing, kDone };
+
+  void on_connect(io::Completion&& completion);
+  void on_send(io::Completion&& completion);
+  void on_recv(io::Completion&& completion);
+  void on_close(io::Completion&& completion);
+  void begin_exchange();
+  void send();
+  void conclude(Verdict verdict, std::string_view reason);
+  void close_if_quiet();
+
+  io::Ring& ring_;
+  const HealthCheckPolicy& policy_;
+  const EndpointState& endpoint_;
+  Owner& owner_;
+  State state_ = State::kNew;
+  Verdict verdict_ = Verdict::kUnknown;
+  std::string_view reason_;
+  io::Socket socket_;
+  io::ConnectOp connect_;
+  io::SendOp send_;
+  io::Op recv_;
+  io::Op close_;
+  iovec vector_{};
+  std::unique_ptr<Exchange> exchange_;
+};
+
+}  // namespace ringway::upstream
