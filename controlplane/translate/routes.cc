@@ -23,12 +23,12 @@ std::expected<int, std::string> check_regex(const std::string& pattern) {
   options.set_log_errors(false);
   options.set_case_sensitive(false);
   options.set_max_mem(kRegexBytesMax);
-  const RE2 regex("^(?:" + pattern + ")", options);
-  if (!regex.ok()) return std::unexpected(regex.error());
-  // A ")" too many closes our group early and a "(" reopens it: it must be right by itself, too.
+  // By itself first: "a)(?:b" would be right inside the group, and mean something else.
   const RE2 alone(pattern, options);
   if (!alone.ok()) return std::unexpected(alone.error());
-  return alone.NumberOfCapturingGroups();
+  const RE2 regex("^(?:" + pattern + ")", options);
+  if (!regex.ok()) return std::unexpected(regex.error());
+  return regex.NumberOfCapturingGroups();
 }
 
 class HostTranslation {

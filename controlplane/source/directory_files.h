@@ -1,0 +1,56 @@
+// The manifests below a directory: found, read, and compared with what was there before. Knows no
+// events and no time; one thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "controlplane/model/manifest.h"
+#include "controlplane/source/source.h"
+
+namespace ringway::source {
+
+// Files end in .yaml, .yml or .json; hidden names (".x", "..data" of mounted ConfigMaps, editors' temporary
+// files) are passed over. Symbolic links to files and directories are followed, each real directory once.
+//
+// Invariant: current_ holds, for every key, the object of the first file (by path) that defines it.
+class DirectoryFiles {
+ public:
+  explicit DirectoryFiles(std::string root) : root_(std::move(root)) {}
+
+  // Walks the tree and re-reads the files whose identity (device, inode, size, change time) differs from the
+  // last walk, and those in `touched`.
+  // The batch has the difference to the last scan and all problems. A file that is gone takes its
+  // objects along; a directory that cannot be read is a problem and keeps what was below it.
+  Batch scan(const std::vector<std::string>& touched = {});
+
+  // The directories of the last walk, root first; what a watcher must watch.
+  const std::vector<std::string>& directories() const { return directories_; }
+
+ private:
+  struct Identity {
+    uint64_t device = 0, inode = 0;
+    int64_t size = 0, changed_ns = 0;
+    bool operator==(const Identity&) const = default;
+  };
+  struct File {
+    Identity identity;
+    std::vector<model::ObjectPtr> objects;
+    std::vector<model::Problem> problems;
+  };
+
+  void walk(const std::string& directory, std::map<std::string, Identity>& found,
+            std::vector<model::Problem>& problems, std::vector<std::string>& unreadable);
+  File read(const std::string& path, const Identity& identity) const;
+  Batch difference(std::vector<model::Problem> problems);
+
+  const std::string root_;
+  std::vector<std::string> directories_;
+  std::vector<Identity> seen_directories_;  // Of the walk under way.
+  std::map<std::string, File> files_;       // By path: the order decides between twins.
+  std::map<model::ObjectKey, model::ObjectPtr> current_;
+};
+
+}  // namespace ringway::source

@@ -1,0 +1,43 @@
+// inotify over a set of directories. One thread waits; any thread may interrupt.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace ringway::source {
+
+class DirectoryWatch {
+ public:
+  DirectoryWatch();
+  ~DirectoryWatch();
+  DirectoryWatch(const DirectoryWatch&) = delete;
+  DirectoryWatch& operator=(const DirectoryWatch&) = delete;
+
+  // Watches exactly these. A directory that is gone or over the system's limit is left out; returns false
+  // then, and the caller looks again from time to time.
+  bool set(const std::vector<std::string>& directories);
+
+  struct Events {
+    bool interrupted = false;
+    bool any = false;                  // Something may have changed (also after an overflow).
+    std::vector<std::string> touched;  // Files that were closed after writing or moved here.
+  };
+  // Waits up to `timeout` for events and returns all that are there. Only finished writes count:
+  // IN_CLOSE_WRITE, IN_MOVED_TO, removals, and changes of directories and links. IN_CREATE and IN_MODIFY of a
+  // regular file do not: a file half written would take its objects away for a moment.
+  Events wait(std::chrono::milliseconds timeout);
+
+  void interrupt();  // Ends wait() now and always. Any thread.
+
+ private:
+  void read_events(Events& events);
+
+  int inotify_fd_ = -1;
+  int interrupt_fd_ = -1;
+  std::map<int, std::string> paths_;  // By watch descriptor.
+  std::map<std::string, int> watches_;
+};
+
+}  // namespace ringway::source
