@@ -20,6 +20,8 @@ bool is_manifest(std::string_view name) {
   return name.ends_with(".yaml") || name.ends_with(".yml") || name.ends_with(".json");
 }
 
+int64_t in_ns(const timespec& time) { return time.tv_sec * 1'000'000'000 + time.tv_nsec; }
+
 model::Problem unreadable_problem(const std::string& path, const std::string& why) {
   return {.location = {path, 0, 0}, .reason = Reason::kUnreadable, .message = why};
 }
@@ -42,7 +44,7 @@ std::expected<std::string, std::string> read_file(const std::string& path, size_
 
 }  // namespace
 
-void DirectoryFiles::walk(const std::string& directory, std::map<std::string, Identity>& found,
+void DirectoryFiles::walk(const std::string& directory, std::map<std::string, Found>& found,
                           std::vector<model::Problem>& problems,
                           std::vector<std::string>& unreadable) {
   struct stat own{};
@@ -75,8 +77,11 @@ void DirectoryFiles::walk(const std::string& directory, std::map<std::string, Id
     } else if (S_ISDIR(info.st_mode)) {
       walk(path, found, problems, unreadable);
     } else if (S_ISREG(info.st_mode) && is_manifest(name)) {
-      found[path] = {info.st_dev, info.st_ino, info.st_size,
-                     info.st_ctim.tv_sec * 1'000'000'000 + info.st_ctim.tv_nsec};
+      struct stat own_info{};
+      const bool link = ::lstat(path.c_str(), &own_info) == 0 && S_ISLNK(own_info.st_mode);
+      found[path] = {.identity = {info.st_dev, info.st_ino, info.st_size, in_ns(info.st_ctim)},
+                     .modified_ns = in_ns(info.st_mtim),
+                     .link = link};
     }
   }
 }
@@ -95,8 +100,16 @@ DirectoryFiles::File DirectoryFiles::read(const std::string& path, const Identit
   return file;
 }
 
-Batch DirectoryFiles::scan(const std::vector<std::string>& touched) {
-  std::map<std::string, Identity> found;
+bool DirectoryFiles::may_read(const std::string& path, const Found& found,
+                              const Complete& complete) const {
+  if (found.link || found.modified_ns < complete.modified_before_ns) return true;
+  if (std::ranges::find(complete.touched, path) != complete.touched.end()) return true;
+  const std::string directory = path.substr(0, path.rfind('/'));
+  return std::ranges::find(complete.watched, directory) == complete.watched.end();
+}
+
+Batch DirectoryFiles::scan(const Complete& complete) {
+  std::map<std::string, Found> found;
   std::vector<model::Problem> problems;
   std::vector<std::string> unreadable;
   directories_.clear();
@@ -107,11 +120,15 @@ Batch DirectoryFiles::scan(const std::vector<std::string>& touched) {
         unreadable, [&](const std::string& prefix) { return entry.first.starts_with(prefix); });
     return !kept && !found.contains(entry.first);
   });
-  for (const auto& [path, identity] : found) {
+  incomplete_ = false;
+  for (const auto& [path, file] : found) {
     const auto at = files_.find(path);
-    const bool same = at != files_.end() && at->second.identity == identity &&
-                      std::ranges::find(touched, path) == touched.end();
-    if (!same) files_.insert_or_assign(path, read(path, identity));
+    if (at != files_.end() && at->second.identity == file.identity) continue;
+    if (may_read(path, file, complete)) {
+      files_.insert_or_assign(path, read(path, file.identity));
+    } else {
+      incomplete_ = true;
+    }
   }
   return difference(std::move(problems));
 }

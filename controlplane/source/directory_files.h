@@ -20,11 +20,21 @@ class DirectoryFiles {
  public:
   explicit DirectoryFiles(std::string root) : root_(std::move(root)) {}
 
-  // Walks the tree and re-reads the files whose identity (device, inode, size, change time) differs from the
-  // last walk, and those in `touched`.
-  // The batch has the difference to the last scan and all problems. A file that is gone takes its
+  // What a scan may take for complete. A file whose identity (device, inode, size, change time) differs
+  // from the last scan is read when one of these holds; otherwise it keeps what it was, because
+  // somebody may be in the middle of writing it.
+  struct Complete {
+    std::vector<std::string> touched;            // Closed after writing, or moved here.
+    std::vector<std::string> watched;            // Only files below these can be in `touched`; others are read.
+    int64_t modified_before_ns = INT64_MAX;      // Wall clock: nobody has written to it since.
+  };
+
+  // Walks the tree. The batch has the difference to the last scan and all problems. A file that is gone takes its
   // objects along; a directory that cannot be read is a problem and keeps what was below it.
-  Batch scan(const std::vector<std::string>& touched = {});
+  Batch scan(const Complete& complete);
+
+  // Whether the last scan passed over a file because it may be incomplete: scan again later.
+  bool incomplete() const { return incomplete_; }
 
   // The directories of the last walk, root first; what a watcher must watch.
   const std::vector<std::string>& directories() const { return directories_; }
@@ -35,19 +45,26 @@ class DirectoryFiles {
     int64_t size = 0, changed_ns = 0;
     bool operator==(const Identity&) const = default;
   };
+  struct Found {
+    Identity identity;
+    int64_t modified_ns = 0;
+    bool link = false;  // Its target may have been switched without an event of its own.
+  };
   struct File {
     Identity identity;
     std::vector<model::ObjectPtr> objects;
     std::vector<model::Problem> problems;
   };
 
-  void walk(const std::string& directory, std::map<std::string, Identity>& found,
+  void walk(const std::string& directory, std::map<std::string, Found>& found,
             std::vector<model::Problem>& problems, std::vector<std::string>& unreadable);
   File read(const std::string& path, const Identity& identity) const;
+  bool may_read(const std::string& path, const Found& found, const Complete& complete) const;
   Batch difference(std::vector<model::Problem> problems);
 
   const std::string root_;
   std::vector<std::string> directories_;
+  bool incomplete_ = false;
   std::vector<Identity> seen_directories_;  // Of the walk under way.
   std::map<std::string, File> files_;       // By path: the order decides between twins.
   std::map<model::ObjectKey, model::ObjectPtr> current_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
+
 namespace ringway::source {
 namespace {
 
@@ -16,6 +18,9 @@ constexpr milliseconds kQuietMax{50};
 // How often to look when not everything can be watched (a directory that is not there yet, or
 // fs.inotify.max_user_watches).
 constexpr milliseconds kPoll{200};
+// A file that nobody has written to for so long is complete, event or not (a second link to a finished
+// file has none; an overflow of the queue loses them).
+constexpr milliseconds kSettled{1000};
 
 std::string without_slashes(std::string path) {
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
@@ -34,11 +39,15 @@ void DirectorySource::stop() {
 
 std::optional<Batch> DirectorySource::scan_if_changed() {
   pending_ = false;
-  Batch batch = files_.scan(std::exchange(touched_, {}));
+  DirectoryFiles::Complete complete;
+  complete.touched = std::exchange(touched_, {});
+  complete.watched = watch_complete_ ? files_.directories() : std::vector<std::string>{};
+  complete.modified_before_ns = wall_clock_ns() - kSettled.count() * int64_t{kNsPerMs};
+  Batch batch = files_.scan(complete);
   // Watches come after the walk: what changed in between is seen by a second one.
   const std::vector<std::string> walked = files_.directories();
   watch_complete_ = watch_.set(walked) && !walked.empty();
-  Batch again = files_.scan();
+  Batch again = files_.scan(complete);
   if (files_.directories() != walked) pending_ = true;
   // `again` is a difference to `batch`: fold it in.
   for (const model::ObjectKey& key : again.changes.removals) {
@@ -71,9 +80,10 @@ std::optional<Batch> DirectorySource::next(milliseconds timeout) {
     }
     const auto left = std::chrono::ceil<milliseconds>(deadline - Clock::now());
     if (left <= milliseconds(0)) return std::nullopt;
-    DirectoryWatch::Events events = watch_.wait(watch_complete_ ? left : std::min(left, kPoll));
+    const bool poll = !watch_complete_ || files_.incomplete();
+    DirectoryWatch::Events events = watch_.wait(poll ? std::min(left, kPoll) : left);
     if (events.interrupted) break;
-    pending_ = events.any || !watch_complete_;
+    pending_ = events.any || poll;
     if (!events.any) continue;
     const Clock::time_point settled = Clock::now() + kQuietMax;
     while (events.any && !events.interrupted) {

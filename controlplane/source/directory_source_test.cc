@@ -116,6 +116,26 @@ TEST_F(DirectorySourceTest, AFileHalfWrittenDoesNotFlap) {
   EXPECT_THAT(next().front(), "+one");
 }
 
+TEST_F(DirectorySourceTest, AChangeBesideAFileHalfWrittenDoesNotMakeItFlap) {
+  write("a.yaml", service("one"));
+  next();
+  std::ofstream out(root_ / "a.yaml", std::ios::trunc);
+  out << "apiVersion: v1\nkind: Serv" << std::flush;
+  write("b.yaml", service("two"));
+  EXPECT_THAT(next(), ElementsAre("+two"));
+  out << "ice\nmetadata: {name: one}\n";
+  out.close();
+  EXPECT_THAT(next(), ElementsAre("+one"));
+}
+
+TEST_F(DirectorySourceTest, ASecondLinkToAFinishedFileIsFound) {
+  write("x.tmp", service("one"));
+  next();
+  fs::create_hard_link(root_ / "x.tmp", root_ / "a.yaml");
+  fs::remove(root_ / "x.tmp");
+  EXPECT_THAT(next(), ElementsAre("+one"));
+}
+
 TEST_F(DirectorySourceTest, FollowsTheLinkSwitchOfAMountedConfigMap) {
   write("..1/a.yaml", service("one"));
   write("..2/a.yaml", service("two"));

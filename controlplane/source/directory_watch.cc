@@ -87,9 +87,8 @@ void DirectoryWatch::read_events(Events& events) {
       const std::string path =
           event->len > 0 ? directory->second + "/" + event->name : directory->second;
       // A new regular file counts when it is closed; links and directories are complete at once.
-      // A second link to a finished file has no close: IN_ATTRIB of the new name tells of it.
-      if ((event->mask & IN_CREATE) != 0 && (event->mask & IN_ISDIR) == 0 && is_regular(path)) continue;
       events.any = true;
+      if ((event->mask & IN_CREATE) != 0 && (event->mask & IN_ISDIR) == 0 && is_regular(path)) continue;
       if ((event->mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) != 0) events.touched.push_back(path);
     }
   }

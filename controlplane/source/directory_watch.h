@@ -24,9 +24,8 @@ class DirectoryWatch {
     bool any = false;                  // Something may have changed (also after an overflow).
     std::vector<std::string> touched;  // Files that were closed after writing or moved here.
   };
-  // Waits up to `timeout` for events and returns all that are there. Only finished writes count:
-  // IN_CLOSE_WRITE, IN_MOVED_TO, removals, and changes of directories and links. IN_CREATE and IN_MODIFY of a
-  // regular file do not: a file half written would take its objects away for a moment.
+  // Waits up to `timeout` for events and returns all that are there. Writing itself (IN_MODIFY) is
+  // no event, and creation touches no file: one half written would take its objects away for a moment.
   Events wait(std::chrono::milliseconds timeout);
 
   void interrupt();  // Ends wait() now and always. Any thread.
