@@ -44,7 +44,8 @@ std::expected<io::SocketAddress, std::string> parse_unix(std::string_view text) 
   if (path.empty() || path == "@") return refuse(text, "a path or @name must follow \"unix:\"");
   if (path.find('\0') != std::string_view::npos) return refuse(text, "the path holds a NUL byte");
   const bool abstract = path.starts_with('@');
-  const size_t bytes = path.size() + (abstract ? 0 : 1);  // unix(7): a path with its NUL, an abstract name without.
+  const size_t bytes =
+      path.size() + (abstract ? 0 : 1);  // unix(7): a path with its NUL, an abstract name without.
   if (bytes > sizeof address.local.sun_path) {
     return refuse(text, "longer than the " + std::to_string(sizeof address.local.sun_path - 1) +
                             " bytes that a Unix socket address holds");
@@ -59,7 +60,8 @@ std::expected<io::SocketAddress, std::string> parse_unix(std::string_view text) 
 // The IPv4 address in host order, also when mapped into IPv6.
 std::optional<uint32_t> ipv4_of(const io::SocketAddress& address) {
   if (address.family() == AF_INET) return ntohl(address.v4.sin_addr.s_addr);
-  if (address.family() != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&address.v6.sin6_addr)) return std::nullopt;
+  if (address.family() != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&address.v6.sin6_addr))
+    return std::nullopt;
   uint32_t v4 = 0;
   std::memcpy(&v4, &address.v6.sin6_addr.s6_addr[12], sizeof v4);
   return ntohl(v4);
@@ -82,7 +84,8 @@ bool parse_ip(std::string_view text, uint16_t port, io::SocketAddress& out) {
   std::array<char, kIpTextMax> terminated{};
   if (text.size() >= terminated.size() || text.find('\0') != std::string_view::npos) return false;
   std::memcpy(terminated.data(), text.data(), text.size());
-  if (percent == std::string_view::npos && inet_pton(AF_INET, terminated.data(), &out.v4.sin_addr) == 1) {
+  if (percent == std::string_view::npos &&
+      inet_pton(AF_INET, terminated.data(), &out.v4.sin_addr) == 1) {
     out.v4.sin_family = AF_INET;
     out.v4.sin_port = htons(port);
     out.length = sizeof out.v4;
@@ -118,9 +121,11 @@ std::string_view ip_text(const io::SocketAddress& address, std::span<char> buffe
   const char* written = nullptr;
   if (const auto v4 = ipv4_of(address)) {
     const in_addr network_order{htonl(*v4)};
-    written = inet_ntop(AF_INET, &network_order, buffer.data(), static_cast<socklen_t>(buffer.size()));
+    written =
+        inet_ntop(AF_INET, &network_order, buffer.data(), static_cast<socklen_t>(buffer.size()));
   } else if (address.family() == AF_INET6) {
-    written = inet_ntop(AF_INET6, &address.v6.sin6_addr, buffer.data(), static_cast<socklen_t>(buffer.size()));
+    written = inet_ntop(AF_INET6, &address.v6.sin6_addr, buffer.data(),
+                        static_cast<socklen_t>(buffer.size()));
   }
   return written == nullptr ? std::string_view{} : std::string_view{written};
 }

@@ -41,18 +41,26 @@ std::string_view advice(int error, const io::SocketAddress& address) {
       return local ? "this user may not write to the folder of the socket"
                    : "ports below 1024 need the capability NET_BIND_SERVICE or a lower sysctl "
                      "net.ipv4.ip_unprivileged_port_start; or use a port from 1024 on";
-    case EADDRINUSE: return "another process listens there: stop it or choose another address";
-    case EADDRNOTAVAIL: return "no interface of this machine has that address";
-    case EAFNOSUPPORT: return "the kernel does not have this address family: is IPv6 switched off?";
+    case EADDRINUSE:
+      return "another process listens there: stop it or choose another address";
+    case EADDRNOTAVAIL:
+      return "no interface of this machine has that address";
+    case EAFNOSUPPORT:
+      return "the kernel does not have this address family: is IPv6 switched off?";
     case EMFILE:
-    case ENFILE: return "raise the limit of open files";
-    case ENOENT: return "the folder of the socket does not exist";
-    case EROFS: return "the folder of the socket is read-only";
-    default: return "";
+    case ENFILE:
+      return "raise the limit of open files";
+    case ENOENT:
+      return "the folder of the socket does not exist";
+    case EROFS:
+      return "the folder of the socket is read-only";
+    default:
+      return "";
   }
 }
 
-std::unexpected<std::string> refuse(const io::SocketAddress& address, std::string_view why, std::string_view what_to_do) {
+std::unexpected<std::string> refuse(const io::SocketAddress& address, std::string_view why,
+                                    std::string_view what_to_do) {
   std::string text = "cannot listen on " + to_string(address) + ": ";
   text += why;
   if (!what_to_do.empty()) {
@@ -75,11 +83,12 @@ bool switch_on(int fd, int level, int option) {
 OpenFile bind_tcp(const io::SocketAddress& address, bool reuse_port) {
   OpenFile file(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!file.valid()) return file;
-  const bool bound = switch_on(file.get(), SOL_SOCKET, SO_REUSEADDR) &&  // Over connections in TIME_WAIT.
-                     (!reuse_port || switch_on(file.get(), SOL_SOCKET, SO_REUSEPORT)) &&
-                     (address.family() != AF_INET6 || switch_on(file.get(), IPPROTO_IPV6, IPV6_V6ONLY)) &&
-                     switch_on(file.get(), IPPROTO_TCP, TCP_NODELAY) &&
-                     ::bind(file.get(), &address.generic, address.length) == 0;
+  const bool bound =
+      switch_on(file.get(), SOL_SOCKET, SO_REUSEADDR) &&  // Over connections in TIME_WAIT.
+      (!reuse_port || switch_on(file.get(), SOL_SOCKET, SO_REUSEPORT)) &&
+      (address.family() != AF_INET6 || switch_on(file.get(), IPPROTO_IPV6, IPV6_V6ONLY)) &&
+      switch_on(file.get(), IPPROTO_TCP, TCP_NODELAY) &&
+      ::bind(file.get(), &address.generic, address.length) == 0;
   if (bound) return file;
   const int error = errno;
   OpenFile(file.release());
@@ -87,9 +96,12 @@ OpenFile bind_tcp(const io::SocketAddress& address, bool reuse_port) {
   return OpenFile(-1);
 }
 
-std::expected<std::vector<OpenFile>, int> listen_tcp(io::SocketAddress address, const ListenOptions& options) {
-  // Without SO_REUSEPORT the kernel refuses an address that has a listener; SO_REUSEADDR lets it through otherwise.
-  if (options.exclusive && port_of(address) != 0 && !bind_tcp(address, false).valid()) return std::unexpected(errno);
+std::expected<std::vector<OpenFile>, int> listen_tcp(io::SocketAddress address,
+                                                     const ListenOptions& options) {
+  // Without SO_REUSEPORT the kernel refuses an address that has a listener; SO_REUSEADDR lets it
+  // through otherwise.
+  if (options.exclusive && port_of(address) != 0 && !bind_tcp(address, false).valid())
+    return std::unexpected(errno);
   std::vector<OpenFile> files;
   for (uint32_t i = 0; i < options.sockets; ++i) {
     OpenFile file = bind_tcp(address, true);
@@ -97,7 +109,8 @@ std::expected<std::vector<OpenFile>, int> listen_tcp(io::SocketAddress address, 
     if (port_of(address) == 0) address = local_address(file.get());
     files.push_back(std::move(file));
   }
-  // Listening comes last: else the first sockets take connections that a failure of a later one would reset.
+  // Listening comes last: else the first sockets take connections that a failure of a later one
+  // would reset.
   for (const OpenFile& file : files) {
     if (::listen(file.get(), options.backlog) != 0) return std::unexpected(errno);
   }
@@ -108,23 +121,27 @@ enum class PathState : uint8_t { kFree, kInUse, kNoSocket, kUnknown };
 
 // Removes a socket file that nobody listens on any more.
 PathState clear_path(const io::SocketAddress& address) {
-  struct stat status {};
-  if (::lstat(address.local.sun_path, &status) != 0) return errno == ENOENT ? PathState::kFree : PathState::kUnknown;
+  struct stat status{};
+  if (::lstat(address.local.sun_path, &status) != 0)
+    return errno == ENOENT ? PathState::kFree : PathState::kUnknown;
   if (!S_ISSOCK(status.st_mode)) return PathState::kNoSocket;
   // Not blocking: a listener whose queue is full would hold us.
   OpenFile probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe.valid()) return PathState::kUnknown;
-  if (::connect(probe.get(), &address.generic, address.length) == 0 || errno != ECONNREFUSED) return PathState::kInUse;
+  if (::connect(probe.get(), &address.generic, address.length) == 0 || errno != ECONNREFUSED)
+    return PathState::kInUse;
   return ::unlink(address.local.sun_path) == 0 ? PathState::kFree : PathState::kUnknown;
 }
 
-std::expected<std::vector<OpenFile>, int> listen_unix(const io::SocketAddress& address, const ListenOptions& options) {
+std::expected<std::vector<OpenFile>, int> listen_unix(const io::SocketAddress& address,
+                                                      const ListenOptions& options) {
   std::vector<OpenFile> files;
   files.emplace_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const int fd = files[0].get();
   if (fd < 0) return std::unexpected(errno);
   const bool has_file = address.local.sun_path[0] != '\0';
-  // bind() gives the file the socket's own mode less the umask: never wider than asked, not even for a moment.
+  // bind() gives the file the socket's own mode less the umask: never wider than asked, not even
+  // for a moment.
   if (has_file && ::fchmod(fd, options.unix_mode) != 0) return std::unexpected(errno);
   if (::bind(fd, &address.generic, address.length) != 0) return std::unexpected(errno);
   const bool listening = (!has_file || ::chmod(address.local.sun_path, options.unix_mode) == 0) &&
@@ -143,15 +160,21 @@ std::expected<std::vector<OpenFile>, int> listen_unix(const io::SocketAddress& a
 
 }  // namespace
 
-std::expected<std::vector<int>, std::string> listen_on(const io::SocketAddress& address, const ListenOptions& options) {
+std::expected<std::vector<int>, std::string> listen_on(const io::SocketAddress& address,
+                                                       const ListenOptions& options) {
   CHECK(options.sockets > 0);
   const bool local = address.family() == AF_UNIX;
   if (local && address.local.sun_path[0] != '\0') {
     switch (clear_path(address)) {
-      case PathState::kFree: break;
-      case PathState::kInUse: return refuse(address, EADDRINUSE);
-      case PathState::kNoSocket: return refuse(address, "the path is taken", "it is not a socket; remove it or choose another");
-      case PathState::kUnknown: return refuse(address, errno);
+      case PathState::kFree:
+        break;
+      case PathState::kInUse:
+        return refuse(address, EADDRINUSE);
+      case PathState::kNoSocket:
+        return refuse(address, "the path is taken",
+                      "it is not a socket; remove it or choose another");
+      case PathState::kUnknown:
+        return refuse(address, errno);
     }
   }
   auto files = local ? listen_unix(address, options) : listen_tcp(address, options);

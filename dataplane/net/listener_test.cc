@@ -31,7 +31,8 @@ class ListenerTest : public testing::Test {
     for (int fd : fds_) ::close(fd);
     fs::remove_all(folder_);
   }
-  std::expected<std::vector<int>, std::string> listen(const std::string& text, const ListenOptions& options = {}) {
+  std::expected<std::vector<int>, std::string> listen(const std::string& text,
+                                                      const ListenOptions& options = {}) {
     auto fds = listen_on(*parse_address(text), options);
     if (fds) fds_.insert(fds_.end(), fds->begin(), fds->end());
     return fds;
@@ -96,7 +97,8 @@ TEST_F(ListenerTest, RefusesAnAddressInUseThatReusePortWouldShare) {
   const auto second = listen(text);
   ASSERT_FALSE(second.has_value());
   EXPECT_EQ(second.error(), "cannot listen on " + text +
-                                ": Address already in use: another process listens there: stop it or choose another address");
+                                ": Address already in use: another process listens there: stop it "
+                                "or choose another address");
   EXPECT_TRUE(listen(text, {.exclusive = false}).has_value());
 }
 
@@ -113,8 +115,10 @@ TEST_F(ListenerTest, AChosenPortIsFreeAgainAfterClose) {
 
 TEST_F(ListenerTest, NamesWhatToDo) {
   EXPECT_EQ(listen("203.0.113.7:80").error(),
-            "cannot listen on 203.0.113.7:80: Cannot assign requested address: no interface of this machine has that address");
-  EXPECT_THAT(listen("unix:/no/such/folder/a.sock").error(), HasSubstr("the folder of the socket does not exist"));
+            "cannot listen on 203.0.113.7:80: Cannot assign requested address: no interface of "
+            "this machine has that address");
+  EXPECT_THAT(listen("unix:/no/such/folder/a.sock").error(),
+              HasSubstr("the folder of the socket does not exist"));
 }
 
 TEST_F(ListenerTest, AFailureLeavesNoDescriptorOpen) {
@@ -133,7 +137,7 @@ TEST_F(ListenerTest, UnixSocketHasItsModeWhateverTheUmask) {
   ::umask(umask_before);
   ASSERT_TRUE(fds.has_value()) << fds.error();
   EXPECT_EQ(fds->size(), 2u);
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(::stat((folder_ / "a.sock").c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0666u);
   ASSERT_GE(connect(*parse_address(unix_text())), 0);

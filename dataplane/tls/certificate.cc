@@ -25,15 +25,16 @@ using Refusal = std::unexpected<std::string>;
 
 constexpr size_t kChainCertificatesMax = 16;
 constexpr size_t kPemBytesMax = 1 << 20;  // The limit of a Kubernetes Secret.
-// Below 2048 clients refuse. A signature costs with the cube of the size: 0.3 ms of a worker for 2048 bits, some 20 ms
-// for 8192, 150 ms for 16384.
+// Below 2048 clients refuse. A signature costs with the cube of the size: of 8192 bits some 60
+// times as much as of 2048, of 16384 bits some 500 times, on a worker that serves others too.
 constexpr unsigned kRsaBitsMin = 2048;
 constexpr unsigned kRsaBitsMax = 8192;
 constexpr size_t kNameBytesMax = 253;  // RFC 1035, section 2.3.4, without the length bytes.
 
 // Chains repeat the same few intermediates: one copy of each in the process.
 CRYPTO_BUFFER_POOL* certificate_pool() {
-  static CRYPTO_BUFFER_POOL* const pool = CRYPTO_BUFFER_POOL_new();  // Never freed: certificates may outlive main().
+  static CRYPTO_BUFFER_POOL* const pool =
+      CRYPTO_BUFFER_POOL_new();  // Never freed: certificates may outlive main().
   return pool;
 }
 
@@ -82,20 +83,25 @@ std::expected<Chain, std::string> parse_chain(std::string_view pem) {
   Chain chain;
   while (true) {
     auto block = next_block(bio.get());
-    const std::string place = "certificate " + std::to_string(chain.buffers.size() + 1) + " of the chain: ";
+    const std::string place =
+        "certificate " + std::to_string(chain.buffers.size() + 1) + " of the chain: ";
     if (!block) return Refusal(place + block.error());
     if (!block->has_value()) break;
     const PemBlock& found = **block;
     if (found.name != PEM_STRING_X509 && found.name != PEM_STRING_X509_OLD) continue;
     if (chain.buffers.size() == kChainCertificatesMax) {
-      return Refusal("the chain has more than " + std::to_string(kChainCertificatesMax) + " certificates");
+      return Refusal("the chain has more than " + std::to_string(kChainCertificatesMax) +
+                     " certificates");
     }
-    chain.buffers.emplace_back(CRYPTO_BUFFER_new(found.der.data(), found.der.size(), certificate_pool()));
+    chain.buffers.emplace_back(
+        CRYPTO_BUFFER_new(found.der.data(), found.der.size(), certificate_pool()));
     CHECK(chain.buffers.back() != nullptr);
     chain.certificates.emplace_back(X509_parse_from_buffer(chain.buffers.back().get()));
-    if (chain.certificates.back() == nullptr) return Refusal(place + "not X.509: " + library_reason());
+    if (chain.certificates.back() == nullptr)
+      return Refusal(place + "not X.509: " + library_reason());
   }
-  if (chain.buffers.empty()) return Refusal("no certificate found (expected \"-----BEGIN CERTIFICATE-----\")");
+  if (chain.buffers.empty())
+    return Refusal("no certificate found (expected \"-----BEGIN CERTIFICATE-----\")");
   return chain;
 }
 
@@ -114,8 +120,10 @@ std::expected<bssl::UniquePtr<EVP_PKEY>, std::string> parse_key(std::string_view
   bssl::UniquePtr<EVP_PKEY> key(
       PEM_read_bio_PrivateKey(bio.get(), nullptr, refuse_passphrase, &passphrase_asked));
   if (key != nullptr) return key;
-  if (passphrase_asked) return Refusal("the private key is encrypted: store it without a passphrase");
-  if (at_end_of_pem()) return Refusal("no private key found (expected \"-----BEGIN PRIVATE KEY-----\")");
+  if (passphrase_asked)
+    return Refusal("the private key is encrypted: store it without a passphrase");
+  if (at_end_of_pem())
+    return Refusal("no private key found (expected \"-----BEGIN PRIVATE KEY-----\")");
   return Refusal("bad private key: " + library_reason());
 }
 
@@ -128,17 +136,22 @@ std::expected<KeyKind, std::string> classify_key(const EVP_PKEY* key) {
   if (EVP_PKEY_id(key) == EVP_PKEY_RSA) {
     const unsigned bits = RSA_bits(EVP_PKEY_get0_RSA(key));
     if (bits < kRsaBitsMin || bits > kRsaBitsMax) {
-      return Refusal("RSA key of " + std::to_string(bits) + " bits: use " + std::to_string(kRsaBitsMin) + " to " +
-                     std::to_string(kRsaBitsMax) + ", or ECDSA P-256");
+      return Refusal("RSA key of " + std::to_string(bits) + " bits: use " +
+                     std::to_string(kRsaBitsMin) + " to " + std::to_string(kRsaBitsMax) +
+                     ", or ECDSA P-256");
     }
     return KeyKind{"rsa", 0};
   }
   if (EVP_PKEY_id(key) == EVP_PKEY_EC) {
     switch (EC_GROUP_get_curve_name(EC_KEY_get0_group(EVP_PKEY_get0_EC_KEY(key)))) {
-      case NID_X9_62_prime256v1: return KeyKind{"ecdsa", SSL_SIGN_ECDSA_SECP256R1_SHA256};
-      case NID_secp384r1: return KeyKind{"ecdsa", SSL_SIGN_ECDSA_SECP384R1_SHA384};
-      case NID_secp521r1: return KeyKind{"ecdsa", SSL_SIGN_ECDSA_SECP521R1_SHA512};
-      default: return Refusal("ECDSA key on an unusual curve: use P-256, P-384 or P-521");
+      case NID_X9_62_prime256v1:
+        return KeyKind{"ecdsa", SSL_SIGN_ECDSA_SECP256R1_SHA256};
+      case NID_secp384r1:
+        return KeyKind{"ecdsa", SSL_SIGN_ECDSA_SECP384R1_SHA384};
+      case NID_secp521r1:
+        return KeyKind{"ecdsa", SSL_SIGN_ECDSA_SECP521R1_SHA512};
+      default:
+        return Refusal("ECDSA key on an unusual curve: use P-256, P-384 or P-521");
     }
   }
   return Refusal("neither an RSA nor an ECDSA key");
@@ -160,12 +173,12 @@ std::expected<void, std::string> check_fit(const Chain& chain, EVP_PKEY* key) {
   return Refusal("the private key does not fit the certificate");
 }
 
-// The DNS names of the subject alternative name; the common name counts for nothing (RFC 9525, section 2). Compared and
-// copied by length: a NUL inside a name must not end it.
+// The DNS names of the subject alternative name; the common name counts for nothing (RFC 9525,
+// section 2). Compared and copied by length: a NUL inside a name must not end it.
 std::expected<std::vector<std::string>, std::string> dns_names(const X509* leaf) {
   int critical = 0;
-  bssl::UniquePtr<GENERAL_NAMES> general(
-      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(leaf, NID_subject_alt_name, &critical, nullptr)));
+  bssl::UniquePtr<GENERAL_NAMES> general(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(leaf, NID_subject_alt_name, &critical, nullptr)));
   if (general == nullptr) {
     if (critical == -1) return std::vector<std::string>{};
     return Refusal("the subject alternative name of the certificate is malformed");
@@ -176,9 +189,11 @@ std::expected<std::vector<std::string>, std::string> dns_names(const X509* leaf)
     const ASN1_STRING* text = name->d.dNSName;
     std::string dns(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
                     static_cast<size_t>(ASN1_STRING_length(text)));
-    if (dns.empty() || dns.size() > kNameBytesMax) return Refusal("a DNS name of the certificate is empty or too long");
+    if (dns.empty() || dns.size() > kNameBytesMax)
+      return Refusal("a DNS name of the certificate is empty or too long");
     for (char& c : dns) {
-      if (c <= ' ' || c >= 0x7f) return Refusal("a DNS name of the certificate holds a byte that no host name has");
+      if (c <= ' ' || c >= 0x7f)
+        return Refusal("a DNS name of the certificate holds a byte that no host name has");
       if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
     }
     names.push_back(std::move(dns));
@@ -190,7 +205,8 @@ std::optional<int64_t> unix_seconds(const ASN1_TIME* time) {
   bssl::UniquePtr<ASN1_TIME> epoch(ASN1_TIME_adj(nullptr, 0, 0, 0));
   int days = 0;
   int seconds = 0;
-  if (epoch == nullptr || ASN1_TIME_diff(&days, &seconds, epoch.get(), time) != 1) return std::nullopt;
+  if (epoch == nullptr || ASN1_TIME_diff(&days, &seconds, epoch.get(), time) != 1)
+    return std::nullopt;
   return int64_t{days} * 86400 + seconds;
 }
 
@@ -199,8 +215,8 @@ std::optional<int64_t> unix_seconds(const ASN1_TIME* time) {
 Certificate::Certificate() : data_(std::make_unique<Data>()) {}
 Certificate::~Certificate() = default;
 
-std::expected<std::shared_ptr<const Certificate>, std::string> Certificate::from_pem(std::string_view chain_pem,
-                                                                                     std::string_view key_pem) {
+std::expected<std::shared_ptr<const Certificate>, std::string> Certificate::from_pem(
+    std::string_view chain_pem, std::string_view key_pem) {
   auto chain = parse_chain(chain_pem);
   if (!chain) return Refusal(chain.error());
   auto key = parse_key(key_pem);

@@ -22,7 +22,8 @@ std::string refusal(std::string_view chain, std::string_view key) {
 }
 
 TEST(CertificateTest, ReadsNamesKindAndEnd) {
-  const test::Pem pem = test::make_pem(KeyKind::kP256, {.names = {"A.Example.com", "*.b.example.com"}, .days = 30});
+  const test::Pem pem =
+      test::make_pem(KeyKind::kP256, {.names = {"A.Example.com", "*.b.example.com"}, .days = 30});
   const auto certificate = Certificate::from_pem(pem.chain, pem.key);
   ASSERT_TRUE(certificate.has_value()) << certificate.error();
   EXPECT_THAT((*certificate)->names(), ElementsAre("a.example.com", "*.b.example.com"));
@@ -32,7 +33,9 @@ TEST(CertificateTest, ReadsNamesKindAndEnd) {
 }
 
 TEST(CertificateTest, TakesEveryUsualKey) {
-  for (const auto& [kind, type] : {std::pair{KeyKind::kP256, "ecdsa"}, {KeyKind::kP384, "ecdsa"}, {KeyKind::kRsa2048, "rsa"}}) {
+  for (const auto& [kind, type] : {std::pair{KeyKind::kP256, "ecdsa"},
+                                   {KeyKind::kP384, "ecdsa"},
+                                   {KeyKind::kRsa2048, "rsa"}}) {
     EXPECT_EQ(test::make_certificate(kind, {"a"})->key_type(), type);
   }
 }
@@ -49,7 +52,8 @@ TEST(CertificateTest, TakesAChainWithCommentsAndForeignBlocks) {
   const test::Pem leaf = test::make_pem(KeyKind::kP256);
   const test::Pem other = test::make_pem(KeyKind::kRsa2048);
   EXPECT_EQ(refusal("subject=a\n" + leaf.chain + "\nissuer\n" + other.chain, leaf.key), "taken");
-  EXPECT_EQ(refusal(leaf.key + leaf.chain, leaf.chain + leaf.key), "taken");  // One file with both, as for HAProxy.
+  EXPECT_EQ(refusal(leaf.key + leaf.chain, leaf.chain + leaf.key),
+            "taken");  // One file with both, as for HAProxy.
 }
 
 struct RefusalCase {
@@ -62,11 +66,16 @@ class CertificateRefusalTest : public testing::TestWithParam<RefusalCase> {};
 INSTANTIATE_TEST_SUITE_P(
     Certificates, CertificateRefusalTest,
     testing::Values(
-        RefusalCase{"empty_chain", [] { return test::Pem{"", test::make_pem(KeyKind::kP256).key}; }, "no certificate found"},
-        RefusalCase{"garbage_chain", [] { return test::Pem{"garbage", test::make_pem(KeyKind::kP256).key}; },
+        RefusalCase{"empty_chain", [] { return test::Pem{"", test::make_pem(KeyKind::kP256).key}; },
                     "no certificate found"},
-        RefusalCase{"empty_key", [] { return test::Pem{test::make_pem(KeyKind::kP256).chain, ""}; }, "no private key found"},
-        RefusalCase{"garbage_key", [] { return test::Pem{test::make_pem(KeyKind::kP256).chain, "x"}; }, "no private key found"},
+        RefusalCase{"garbage_chain",
+                    [] { return test::Pem{"garbage", test::make_pem(KeyKind::kP256).key}; },
+                    "no certificate found"},
+        RefusalCase{"empty_key", [] { return test::Pem{test::make_pem(KeyKind::kP256).chain, ""}; },
+                    "no private key found"},
+        RefusalCase{"garbage_key",
+                    [] { return test::Pem{test::make_pem(KeyKind::kP256).chain, "x"}; },
+                    "no private key found"},
         RefusalCase{"certificate_as_key",
                     [] {
                       const test::Pem pem = test::make_pem(KeyKind::kP256);
@@ -104,13 +113,15 @@ INSTANTIATE_TEST_SUITE_P(
                     "more than 16"},
         RefusalCase{"other_key",
                     [] {
-                      return test::Pem{test::make_pem(KeyKind::kP256).chain, test::make_pem(KeyKind::kP384).key};
+                      return test::Pem{test::make_pem(KeyKind::kP256).chain,
+                                       test::make_pem(KeyKind::kP384).key};
                     },
                     "does not fit the certificate"},
         RefusalCase{"leaf_not_first",
                     [] {
                       const test::Pem leaf = test::make_pem(KeyKind::kP256);
-                      return test::Pem{test::make_pem(KeyKind::kRsa2048).chain + leaf.chain, leaf.key};
+                      return test::Pem{test::make_pem(KeyKind::kRsa2048).chain + leaf.chain,
+                                       leaf.key};
                     },
                     "fits certificate 2 of the chain, not the first"},
         RefusalCase{"encrypted_key",
@@ -119,7 +130,8 @@ INSTANTIATE_TEST_SUITE_P(
                                        test::encrypted_key_pem(test::key_of(KeyKind::kP256))};
                     },
                     "encrypted"},
-        RefusalCase{"rsa_1024", [] { return test::make_pem(KeyKind::kRsa1024); }, "RSA key of 1024 bits"},
+        RefusalCase{"rsa_1024", [] { return test::make_pem(KeyKind::kRsa1024); },
+                    "RSA key of 1024 bits"},
         RefusalCase{"rsa_9000",
                     [] {
                       const auto key = test::hollow_rsa_key(9000);
@@ -127,14 +139,19 @@ INSTANTIATE_TEST_SUITE_P(
                     },
                     "RSA key of 9000 bits"},
         RefusalCase{"p224", [] { return test::make_pem(KeyKind::kP224); }, "unusual curve"},
-        RefusalCase{"ed25519", [] { return test::make_pem(KeyKind::kEd25519); }, "neither an RSA nor an ECDSA key"},
+        RefusalCase{"ed25519", [] { return test::make_pem(KeyKind::kEd25519); },
+                    "neither an RSA nor an ECDSA key"},
         RefusalCase{"nul_in_name",
                     [] {
-                      return test::make_pem(KeyKind::kP256, {.names = {std::string("a.example.com\0.evil.example", 27)}});
+                      return test::make_pem(
+                          KeyKind::kP256,
+                          {.names = {std::string("a.example.com\0.evil.example", 27)}});
                     },
                     "byte that no host name has"},
-        RefusalCase{"empty_name", [] { return test::make_pem(KeyKind::kP256, {.names = {""}}); }, "empty or too long"},
-        RefusalCase{"huge_chain", [] { return test::Pem{std::string(2 << 20, 'a'), ""}; }, "larger than 1 MiB"}),
+        RefusalCase{"empty_name", [] { return test::make_pem(KeyKind::kP256, {.names = {""}}); },
+                    "empty or too long"},
+        RefusalCase{"huge_chain", [] { return test::Pem{std::string(2 << 20, 'a'), ""}; },
+                    "larger than 1 MiB"}),
     [](const auto& test) { return test.param.name; });
 
 TEST_P(CertificateRefusalTest, SaysWhyInOneLine) {
@@ -144,7 +161,8 @@ TEST_P(CertificateRefusalTest, SaysWhyInOneLine) {
   EXPECT_EQ(text.find('\n'), std::string::npos);
 }
 
-// Damage anywhere in a Secret's text is a refusal, or harmless (a signature that nobody checks here); never a crash.
+// Damage anywhere in a Secret's text is a refusal, or harmless (a signature that nobody checks
+// here); never a crash.
 TEST(CertificateTest, SurvivesEveryByteChanged) {
   const test::Pem pem = test::make_pem(KeyKind::kP256);
   for (size_t i = 0; i < pem.chain.size(); i += 3) {
@@ -178,14 +196,24 @@ TEST(ServerContextTest, FindsExactThenWildcardThenFallback) {
   const auto entry = [](const char* host, const char* name) {
     return ServerContext::Entry{host, test::make_certificate(KeyKind::kP256, {name})};
   };
-  const auto context = ServerContext::make(
-      {}, {entry("a.example.com", "exact"), entry("*.Example.com", "wild"), entry("*.b.example.com", "deeper")},
-      test::make_certificate(KeyKind::kP256, {"fallback"}));
-  const FindCase cases[] = {
-      {"a.example.com", "exact"},     {"A.EXAMPLE.com", "exact"}, {"a.example.com.", "exact"},    {"b.example.com", "wild"},
-      {"x.b.example.com", "deeper"},  {"x.y.example.com", "fallback"}, {"example.com", "fallback"}, {".example.com", "fallback"},
-      {"", "fallback"},               {"*.example.com", "wild"},  {"other.org", "fallback"},      {".", "fallback"},
-      {"a.example.com..", "fallback"}};
+  const auto context =
+      ServerContext::make({},
+                          {entry("a.example.com", "exact"), entry("*.Example.com", "wild"),
+                           entry("*.b.example.com", "deeper")},
+                          test::make_certificate(KeyKind::kP256, {"fallback"}));
+  const FindCase cases[] = {{"a.example.com", "exact"},
+                            {"A.EXAMPLE.com", "exact"},
+                            {"a.example.com.", "exact"},
+                            {"b.example.com", "wild"},
+                            {"x.b.example.com", "deeper"},
+                            {"x.y.example.com", "fallback"},
+                            {"example.com", "fallback"},
+                            {".example.com", "fallback"},
+                            {"", "fallback"},
+                            {"*.example.com", "wild"},
+                            {"other.org", "fallback"},
+                            {".", "fallback"},
+                            {"a.example.com..", "fallback"}};
   for (const FindCase& c : cases) {
     EXPECT_EQ(context->find(c.server_name).names()[0], c.certificate) << c.server_name;
   }
@@ -193,17 +221,19 @@ TEST(ServerContextTest, FindsExactThenWildcardThenFallback) {
 }
 
 TEST(ServerContextTest, AStarEntryComesBeforeTheFallback) {
-  const auto context = ServerContext::make({}, {{"*", test::make_certificate(KeyKind::kP256, {"default"})}},
-                                           test::make_certificate(KeyKind::kP256, {"fallback"}));
+  const auto context =
+      ServerContext::make({}, {{"*", test::make_certificate(KeyKind::kP256, {"default"})}},
+                          test::make_certificate(KeyKind::kP256, {"fallback"}));
   EXPECT_EQ(context->find("x.org").names()[0], "default");
   EXPECT_EQ(context->find("").names()[0], "default");
 }
 
 TEST(ServerContextTest, TheFirstOfTwoWithTheSameKindOfKeyCounts) {
-  const auto context = ServerContext::make({},
-                                           {{"a.org", test::make_certificate(KeyKind::kP256, {"first"})},
-                                            {"a.org", test::make_certificate(KeyKind::kP256, {"second"})}},
-                                           Certificate::self_signed());
+  const auto context =
+      ServerContext::make({},
+                          {{"a.org", test::make_certificate(KeyKind::kP256, {"first"})},
+                           {"a.org", test::make_certificate(KeyKind::kP256, {"second"})}},
+                          Certificate::self_signed());
   EXPECT_EQ(context->find("a.org").names()[0], "first");
 }
 

@@ -6,8 +6,8 @@
 
 namespace ringway::tls {
 
-// `error` is a packed error of BoringSSL's queue; 0 when there was none. Reasons that are not worth a name of
-// their own are "protocol_error", alerts of the client "alert_other".
+// `error` is a packed error of BoringSSL's queue; 0 when there was none. Reasons that are not worth
+// a name of their own are "protocol_error", alerts of the client "alert_other".
 std::string_view failure_reason(uint32_t error);
 
 }  // namespace ringway::tls

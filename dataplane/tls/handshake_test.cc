@@ -47,10 +47,14 @@ struct SniCase {
 };
 
 TEST(HandshakeTest, ServerNameChoosesTheCertificate) {
-  const SniCase cases[] = {{"a.example.com", "a.example.com"},     {"A.Example.COM", "a.example.com"},
-                           {"rsa.example.com", "rsa.example.com"}, {"p384.example.com", "p384.example.com"},
-                           {"b.example.com", "*.example.com"},     {"x.b.example.com", "fallback"},
-                           {"example.com", "fallback"},            {"unknown.org", "fallback"},
+  const SniCase cases[] = {{"a.example.com", "a.example.com"},
+                           {"A.Example.COM", "a.example.com"},
+                           {"rsa.example.com", "rsa.example.com"},
+                           {"p384.example.com", "p384.example.com"},
+                           {"b.example.com", "*.example.com"},
+                           {"x.b.example.com", "fallback"},
+                           {"example.com", "fallback"},
+                           {"unknown.org", "fallback"},
                            {"", "fallback"}};
   for (uint16_t version : kVersions) {
     for (const SniCase& c : cases) {
@@ -91,24 +95,41 @@ constexpr char kEcdsaSuite[] = "ECDHE-ECDSA-AES128-GCM-SHA256";
 INSTANTIATE_TEST_SUITE_P(
     Clients, KeyChoiceTest,
     testing::Values(
-        KeyCase{"all_13", 0x303, 0x304, {}, "", "a", "ecdsa", ""}, KeyCase{"all_12", 0x303, 0x303, {}, "", "a", "ecdsa", ""},
+        KeyCase{"all_13", 0x303, 0x304, {}, "", "a", "ecdsa", ""},
+        KeyCase{"all_12", 0x303, 0x303, {}, "", "a", "ecdsa", ""},
         KeyCase{"rsa_pss_13", 0x304, 0x304, {SSL_SIGN_RSA_PSS_RSAE_SHA256}, "", "a", "rsa", ""},
         KeyCase{"rsa_pkcs1_12", 0x303, 0x303, {SSL_SIGN_RSA_PKCS1_SHA256}, "", "a", "rsa", ""},
-        KeyCase{"other_curve_13", 0x304, 0x304, {SSL_SIGN_ECDSA_SECP384R1_SHA384, SSL_SIGN_RSA_PSS_RSAE_SHA256}, "", "a", "rsa",
+        KeyCase{"other_curve_13",
+                0x304,
+                0x304,
+                {SSL_SIGN_ECDSA_SECP384R1_SHA384, SSL_SIGN_RSA_PSS_RSAE_SHA256},
+                "",
+                "a",
+                "rsa",
                 ""},
-        KeyCase{"p384_13", 0x304, 0x304, {SSL_SIGN_ECDSA_SECP384R1_SHA384}, "", "p384", "ecdsa", ""},
+        KeyCase{
+            "p384_13", 0x304, 0x304, {SSL_SIGN_ECDSA_SECP384R1_SHA384}, "", "p384", "ecdsa", ""},
         KeyCase{"rsa_suites_12", 0x303, 0x303, {}, kRsaSuite, "a", "rsa", ""},
         KeyCase{"ecdsa_suites_12", 0x303, 0x303, {}, kEcdsaSuite, "a", "ecdsa", ""},
         KeyCase{"rsa_suites_but_13", 0x303, 0x304, {}, kRsaSuite, "a", "ecdsa", ""},
         KeyCase{"only_rsa_cert_12", 0x303, 0x303, {}, kEcdsaSuite, "rsa", "", "no_shared_cipher"},
-        KeyCase{"only_rsa_cert_13", 0x304, 0x304, {SSL_SIGN_ECDSA_SECP256R1_SHA256}, "", "rsa", "",
+        KeyCase{"only_rsa_cert_13",
+                0x304,
+                0x304,
+                {SSL_SIGN_ECDSA_SECP256R1_SHA256},
+                "",
+                "rsa",
+                "",
                 "no_common_signature_algorithms"}),
     [](const auto& test) { return test.param.name; });
 
 TEST_P(KeyChoiceTest, FollowsTheClient) {
   const KeyCase& c = GetParam();
-  Client client({.server_name = c.host + ".example.com", .version_min = c.version_min, .version_max = c.version_max,
-                 .signatures = c.signatures, .ciphers = c.ciphers});
+  Client client({.server_name = c.host + ".example.com",
+                 .version_min = c.version_min,
+                 .version_max = c.version_max,
+                 .signatures = c.signatures,
+                 .ciphers = c.ciphers});
   Server server(context_of());
   EXPECT_EQ(connect(client, server), !c.key.empty());
   EXPECT_EQ(server.session->failure(), c.failure);
@@ -125,15 +146,16 @@ struct AlpnCase {
 };
 
 class AlpnTest : public testing::TestWithParam<AlpnCase> {};
-INSTANTIATE_TEST_SUITE_P(Lists, AlpnTest,
-                         testing::Values(AlpnCase{"match", {"h2", "http/1.1"}, {"h2", "http/1.1"}, "h2", false},
-                                         AlpnCase{"our_order", {"h2", "http/1.1"}, {"http/1.1", "h2"}, "h2", false},
-                                         AlpnCase{"second", {"h2", "http/1.1"}, {"x", "http/1.1"}, "http/1.1", false},
-                                         AlpnCase{"no_extension", {"h2"}, {}, "", false},
-                                         AlpnCase{"none_configured", {}, {"h2"}, "", false},
-                                         AlpnCase{"prefix_is_no_match", {"h2"}, {"h2c", "h"}, "", true},
-                                         AlpnCase{"mismatch", {"h2", "http/1.1"}, {"acme-tls/1"}, "", true}),
-                         [](const auto& test) { return test.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Lists, AlpnTest,
+    testing::Values(AlpnCase{"match", {"h2", "http/1.1"}, {"h2", "http/1.1"}, "h2", false},
+                    AlpnCase{"our_order", {"h2", "http/1.1"}, {"http/1.1", "h2"}, "h2", false},
+                    AlpnCase{"second", {"h2", "http/1.1"}, {"x", "http/1.1"}, "http/1.1", false},
+                    AlpnCase{"no_extension", {"h2"}, {}, "", false},
+                    AlpnCase{"none_configured", {}, {"h2"}, "", false},
+                    AlpnCase{"prefix_is_no_match", {"h2"}, {"h2c", "h"}, "", true},
+                    AlpnCase{"mismatch", {"h2", "http/1.1"}, {"acme-tls/1"}, "", true}),
+    [](const auto& test) { return test.param.name; });
 
 TEST_P(AlpnTest, ChoosesOrRefuses) {
   const AlpnCase& c = GetParam();
@@ -145,6 +167,31 @@ TEST_P(AlpnTest, ChoosesOrRefuses) {
     EXPECT_EQ(client.alpn(), c.chosen);
     EXPECT_EQ(server.session->failure(), c.refused ? "no_application_protocol" : "");
     EXPECT_EQ(client.alert(), c.refused ? SSL_AD_NO_APPLICATION_PROTOCOL : -1);
+  }
+}
+
+TEST(HandshakeTest, CipherIsOursToChooseButForHardware) {
+  const auto chosen = [](const char* ciphers) {
+    Client client(only(TLS1_2_VERSION, {.ciphers = ciphers}));
+    Server server(context_of());
+    EXPECT_TRUE(connect(client, server));
+    return std::string(SSL_get_cipher(client.ssl()));
+  };
+  EXPECT_EQ(chosen("ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256"),
+            "ECDHE-ECDSA-AES128-GCM-SHA256");
+  EXPECT_EQ(chosen("ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256"),
+            "ECDHE-ECDSA-CHACHA20-POLY1305");
+  EXPECT_EQ(chosen("ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305"),
+            "ECDHE-ECDSA-AES128-GCM-SHA256");
+}
+
+TEST(HandshakeTest, RefusesCiphersWithoutForwardSecrecyOrAuthentication) {
+  for (const char* ciphers :
+       {"AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA", "AES128-SHA"}) {
+    Client client(only(TLS1_2_VERSION, {.ciphers = ciphers}));
+    Server server(context_of());
+    EXPECT_FALSE(connect(client, server)) << ciphers;
+    EXPECT_EQ(server.session->failure(), "no_shared_cipher");
   }
 }
 
@@ -244,7 +291,8 @@ TEST(HandshakeTest, GarbageFails) {
   }
 }
 
-// Each byte of a good ClientHello changed in turn, and random bytes: fails or goes on, never crashes.
+// Each byte of a good ClientHello changed in turn, and random bytes: fails or goes on, never
+// crashes.
 TEST(HandshakeTest, DamagedHellosDoNoHarm) {
   Client client({.alpn = {"http/1.1"}});
   client.handshake();
@@ -269,16 +317,19 @@ TEST(HandshakeTest, DamagedHellosDoNoHarm) {
 
 TEST(HandshakeTest, ACertificateIsExchangedLive) {
   const auto old_certificate = test::make_certificate(KeyKind::kP256, {"old"});
-  auto old_context = ServerContext::make({}, {{"a.example.com", old_certificate}}, Certificate::self_signed());
+  auto old_context =
+      ServerContext::make({}, {{"a.example.com", old_certificate}}, Certificate::self_signed());
   const std::weak_ptr<ServerContext> watch = old_context;
   Client old_client({});
   auto old_server = std::make_unique<Server>(std::move(old_context));
   old_client.handshake();
   const std::string hello = old_client.take_output();
-  old_server->receive(hello.substr(0, 100));  // In the midst of its handshake when the exchange comes.
+  old_server->receive(
+      hello.substr(0, 100));  // In the midst of its handshake when the exchange comes.
 
-  const auto new_context = ServerContext::make({}, {{"a.example.com", test::make_certificate(KeyKind::kRsa2048, {"new"})}},
-                                               Certificate::self_signed());
+  const auto new_context = ServerContext::make(
+      {}, {{"a.example.com", test::make_certificate(KeyKind::kRsa2048, {"new"})}},
+      Certificate::self_signed());
   Client new_client({});
   Server new_server(new_context);
   ASSERT_TRUE(connect(new_client, new_server));

@@ -23,12 +23,14 @@ struct Hosts {
   std::shared_ptr<const Certificate> b = test::make_certificate(KeyKind::kP256, {"b.example.com"});
 
   std::shared_ptr<ServerContext> context(const ServerPolicy& policy) const {
-    return ServerContext::make(policy, {{"a.example.com", a}, {"b.example.com", b}}, Certificate::self_signed());
+    return ServerContext::make(policy, {{"a.example.com", a}, {"b.example.com", b}},
+                               Certificate::self_signed());
   }
 };
 
 // The session of a connection to `server_name`, whose tickets leave with the first answer.
-bssl::UniquePtr<SSL_SESSION> visit(std::shared_ptr<ServerContext> context, uint16_t version, const char* server_name) {
+bssl::UniquePtr<SSL_SESSION> visit(std::shared_ptr<ServerContext> context, uint16_t version,
+                                   const char* server_name) {
   Client client({.server_name = server_name, .version_min = version, .version_max = version});
   Server server(std::move(context));
   EXPECT_TRUE(connect(client, server));
@@ -41,8 +43,12 @@ bssl::UniquePtr<SSL_SESSION> visit(std::shared_ptr<ServerContext> context, uint1
 }
 
 // True when the session resumes; the handshake must succeed in any case.
-bool resumes(std::shared_ptr<ServerContext> context, uint16_t version, const char* server_name, SSL_SESSION* session) {
-  Client client({.server_name = server_name, .version_min = version, .version_max = version, .session = session});
+bool resumes(std::shared_ptr<ServerContext> context, uint16_t version, const char* server_name,
+             SSL_SESSION* session) {
+  Client client({.server_name = server_name,
+                 .version_min = version,
+                 .version_max = version,
+                 .session = session});
   Server server(std::move(context));
   EXPECT_TRUE(connect(client, server)) << server.session->failure();
   EXPECT_EQ(client.resumed(), server.session->resumed());
@@ -59,7 +65,9 @@ class ResumptionTest : public testing::TestWithParam<uint16_t> {
   std::shared_ptr<TicketKeys> keys_ = std::make_shared<TicketKeys>(monotonic_ns());
 };
 INSTANTIATE_TEST_SUITE_P(Versions, ResumptionTest, testing::ValuesIn(kVersions),
-                         [](const auto& test) { return test.param == TLS1_2_VERSION ? "tls12" : "tls13"; });
+                         [](const auto& test) {
+                           return test.param == TLS1_2_VERSION ? "tls12" : "tls13";
+                         });
 
 TEST_P(ResumptionTest, SameHostResumes) {
   const auto context = hosts_.context({.ticket_keys = keys_});
@@ -69,18 +77,21 @@ TEST_P(ResumptionTest, SameHostResumes) {
 }
 
 TEST_P(ResumptionTest, OutlivesAnExchangeOfCertificates) {
-  const auto session = visit(hosts_.context({}), GetParam(), "a.example.com");  // With the keys of the process.
+  const auto session =
+      visit(hosts_.context({}), GetParam(), "a.example.com");  // With the keys of the process.
   hosts_.b = test::make_certificate(KeyKind::kRsa2048, {"b.example.com"});
   EXPECT_TRUE(resumes(hosts_.context({}), GetParam(), "a.example.com", session.get()));
   hosts_.a = test::make_certificate(KeyKind::kP256, {"a.example.com"});
   EXPECT_TRUE(resumes(hosts_.context({}), GetParam(), "a.example.com", session.get()));
 }
 
-// A session of TLS 1.2 has a cipher suite of one kind of key, so it ends with that kind; the client is served all the same.
+// A session of TLS 1.2 has a cipher suite of one kind of key, so it ends with that kind; the client
+// is served all the same.
 TEST_P(ResumptionTest, AnotherKindOfKey) {
   const auto session = visit(hosts_.context({}), GetParam(), "a.example.com");
   hosts_.a = test::make_certificate(KeyKind::kRsa2048, {"a.example.com"});
-  EXPECT_EQ(resumes(hosts_.context({}), GetParam(), "a.example.com", session.get()), GetParam() == TLS1_3_VERSION);
+  EXPECT_EQ(resumes(hosts_.context({}), GetParam(), "a.example.com", session.get()),
+            GetParam() == TLS1_3_VERSION);
 }
 
 TEST_P(ResumptionTest, NotUnderAnotherName) {
@@ -91,13 +102,19 @@ TEST_P(ResumptionTest, NotUnderAnotherName) {
 }
 
 TEST_P(ResumptionTest, NotUnderAnotherPolicyOrOtherKeys) {
-  const auto session = visit(hosts_.context({.ticket_scope = "one", .ticket_keys = keys_}), GetParam(), "a.example.com");
-  EXPECT_TRUE(resumes(hosts_.context({.ticket_scope = "one", .ticket_keys = keys_}), GetParam(), "a.example.com", session.get()));
-  EXPECT_FALSE(resumes(hosts_.context({.ticket_scope = "two", .ticket_keys = keys_}), GetParam(), "a.example.com", session.get()));
-  EXPECT_FALSE(resumes(hosts_.context({.ticket_scope = "one"}), GetParam(), "a.example.com", session.get()));
+  const auto session = visit(hosts_.context({.ticket_scope = "one", .ticket_keys = keys_}),
+                             GetParam(), "a.example.com");
+  EXPECT_TRUE(resumes(hosts_.context({.ticket_scope = "one", .ticket_keys = keys_}), GetParam(),
+                      "a.example.com", session.get()));
+  EXPECT_FALSE(resumes(hosts_.context({.ticket_scope = "two", .ticket_keys = keys_}), GetParam(),
+                       "a.example.com", session.get()));
+  EXPECT_FALSE(
+      resumes(hosts_.context({.ticket_scope = "one"}), GetParam(), "a.example.com", session.get()));
   if (GetParam() == TLS1_3_VERSION) {
-    EXPECT_FALSE(resumes(hosts_.context({.version_min = TLS1_3_VERSION, .ticket_scope = "one", .ticket_keys = keys_}), GetParam(),
-                         "a.example.com", session.get()));
+    EXPECT_FALSE(
+        resumes(hosts_.context(
+                    {.version_min = TLS1_3_VERSION, .ticket_scope = "one", .ticket_keys = keys_}),
+                GetParam(), "a.example.com", session.get()));
   }
 }
 
@@ -119,7 +136,7 @@ TEST(TicketKeysTest, SealsAndOpensAndKnowsItsAge) {
   std::vector<uint8_t> out(ticket.size());
   ASSERT_EQ(keys.open(sealed_at, ticket, out), session.size());
   EXPECT_TRUE(std::equal(session.begin(), session.end(), out.begin()));
-  EXPECT_TRUE(keys.open(TicketKeys::kPeriodNs, ticket, out).has_value());           // Rotates.
+  EXPECT_TRUE(keys.open(TicketKeys::kPeriodNs, ticket, out).has_value());  // Rotates.
   EXPECT_TRUE(keys.open(2 * TicketKeys::kPeriodNs - 1, ticket, out).has_value());
   EXPECT_FALSE(keys.open(2 * TicketKeys::kPeriodNs, ticket, out).has_value());
 }
@@ -157,8 +174,8 @@ TEST(TicketKeysTest, SealsInPlace) {
   EXPECT_TRUE(std::equal(session.begin(), session.end(), out.begin()));
 }
 
-// For TSan: workers seal and open while the keys rotate; what was sealed a moment ago opens as long as at most one
-// rotation came between.
+// For TSan: workers seal and open while the keys rotate; what was sealed a moment ago opens as long
+// as at most one rotation came between.
 TEST(TicketKeysTest, ThreadsShareThem) {
   TicketKeys keys(0);
   std::atomic<uint64_t> opened = 0;

@@ -15,7 +15,8 @@
 namespace ringway::tls {
 namespace {
 
-constexpr char kOrganization[] = "Acme Co";  // With the common name and ingress.local: what ingress-nginx puts in its own.
+constexpr char kOrganization[] =
+    "Acme Co";  // With the common name and ingress.local: what ingress-nginx puts in its own.
 constexpr char kCommonName[] = "Ringway Ingress Controller Fake Certificate";
 constexpr char kDnsName[] = "ingress.local";
 constexpr int kDays = 365;
@@ -29,7 +30,8 @@ bssl::UniquePtr<EVP_PKEY> make_key() {
 }
 
 void add_name(X509_NAME* name, const char* field, const char* text) {
-  CHECK(X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, reinterpret_cast<const uint8_t*>(text), -1, -1, 0) == 1);
+  CHECK(X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8,
+                                   reinterpret_cast<const uint8_t*>(text), -1, -1, 0) == 1);
 }
 
 void add_dns_name(X509* certificate, const char* dns) {
@@ -48,7 +50,8 @@ bssl::UniquePtr<X509> make_leaf(EVP_PKEY* key) {
   CHECK(leaf != nullptr && X509_set_version(leaf.get(), X509_VERSION_3) == 1);
   uint64_t serial = 0;
   CHECK(RAND_bytes(reinterpret_cast<uint8_t*>(&serial), sizeof serial) == 1);
-  // Positive, as RFC 5280, section 4.1.2.2 asks; ASN1_INTEGER_set_uint64 writes the sign byte that this may need.
+  // Positive, as RFC 5280, section 4.1.2.2 asks; ASN1_INTEGER_set_uint64 writes the sign byte that
+  // this may need.
   CHECK(ASN1_INTEGER_set_uint64(X509_get_serialNumber(leaf.get()), serial | 1) == 1);
   const time_t now = static_cast<time_t>(wall_clock_ns() / static_cast<int64_t>(kNsPerSecond));
   // An hour back, for clients whose clock is late.
@@ -79,8 +82,10 @@ std::shared_ptr<const Certificate> Certificate::self_signed() {
   bssl::UniquePtr<BIO> chain_pem(BIO_new(BIO_s_mem()));
   bssl::UniquePtr<BIO> key_pem(BIO_new(BIO_s_mem()));
   CHECK(PEM_write_bio_X509(chain_pem.get(), leaf.get()) == 1);
-  CHECK(PEM_write_bio_PrivateKey(key_pem.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1);
-  auto certificate = from_pem(contents(chain_pem.get()), contents(key_pem.get()));  // The one way in, with its checks.
+  CHECK(PEM_write_bio_PrivateKey(key_pem.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr) ==
+        1);
+  auto certificate = from_pem(contents(chain_pem.get()),
+                              contents(key_pem.get()));  // The one way in, with its checks.
   CHECK(certificate.has_value());
   return *certificate;
 }

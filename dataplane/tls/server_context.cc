@@ -18,13 +18,15 @@
 namespace ringway::tls {
 namespace {
 
-// Forward secret and authenticated only, those of ingress-nginx without the finite-field ones. In a group the client's
-// order counts: it knows whether it has AES in hardware. TLS 1.3 brings its own.
+// Forward secret and authenticated only, those of ingress-nginx without the finite-field ones. In
+// our order, as there; within brackets in the client's, which knows whether it has AES in hardware.
+// TLS 1.3 brings its own.
 constexpr char kTls12Ciphers[] =
     "[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305]:ECDHE-ECDSA-AES256-GCM-SHA384:"
     "[ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]:ECDHE-RSA-AES256-GCM-SHA384";
 constexpr char kGroups[] = "X25519:P-256:P-384";
-constexpr uint32_t kTls12SessionSeconds = 2 * 3600;  // A ticket of TLS 1.2 holds the key of all its sessions: short.
+constexpr uint32_t kTls12SessionSeconds =
+    2 * 3600;  // A ticket of TLS 1.2 holds the key of all its sessions: short.
 constexpr uint32_t kTls13SessionSeconds = 24 * 3600;
 constexpr size_t kServerNameBytesMax = 255;
 
@@ -86,14 +88,15 @@ struct ServerContext::Data {
     return found == wildcard.end() ? fallback : found->second;
   }
 
-  // Case is folded on the stack: this runs in every handshake. A final dot is no part of a host name in SNI (RFC 6066,
-  // section 3), yet some clients send it.
+  // Case is folded on the stack: this runs in every handshake. A final dot is no part of a host
+  // name in SNI (RFC 6066, section 3), yet some clients send it.
   const Host& match_any_case(std::string_view name) const {
     if (name.ends_with('.')) name.remove_suffix(1);
     std::array<char, kServerNameBytesMax> lower;
     if (name.size() > lower.size()) return fallback;
-    std::transform(name.begin(), name.end(), lower.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+    std::transform(name.begin(), name.end(), lower.begin(), [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    });
     return match({lower.data(), name.size()});
   }
 
@@ -125,17 +128,22 @@ struct ServerContext::Callbacks {
     const Data& data = data_of(hello->ssl);
     const char* name = SSL_get_servername(hello->ssl, TLSEXT_NAMETYPE_host_name);
     const Data::Host& host = data.match_any_case(name == nullptr ? std::string_view{} : name);
-    const bool ecdsa = host.rsa == nullptr ||
-                       (host.ecdsa != nullptr && takes_ecdsa(*hello, host.ecdsa->data_->ecdsa_signature));
+    const bool ecdsa =
+        host.rsa == nullptr ||
+        (host.ecdsa != nullptr && takes_ecdsa(*hello, host.ecdsa->data_->ecdsa_signature));
     const Certificate::Data& certificate = ecdsa ? *host.ecdsa->data_ : *host.rsa->data_;
-    const bool set = SSL_set_chain_and_key(hello->ssl, certificate.chain_view.data(), certificate.chain_view.size(),
-                                           certificate.key.get(), nullptr) == 1 &&
-                     SSL_set_session_id_context(hello->ssl, host.session_scope.data(), host.session_scope.size()) == 1;
+    const bool set =
+        SSL_set_chain_and_key(hello->ssl, certificate.chain_view.data(),
+                              certificate.chain_view.size(), certificate.key.get(), nullptr) == 1 &&
+        SSL_set_session_id_context(hello->ssl, host.session_scope.data(),
+                                   host.session_scope.size()) == 1;
     return set ? ssl_select_cert_success : ssl_select_cert_error;
   }
 
-  // Our order of preference. `in` is a list of names, each behind its length byte, that BoringSSL has checked.
-  static int select_alpn(SSL* ssl, const uint8_t** out, uint8_t* out_length, const uint8_t* in, unsigned in_length, void*) {
+  // Our order of preference. `in` is a list of names, each behind its length byte, that BoringSSL
+  // has checked.
+  static int select_alpn(SSL* ssl, const uint8_t** out, uint8_t* out_length, const uint8_t* in,
+                         unsigned in_length, void*) {
     const std::string_view offered(reinterpret_cast<const char*>(in), in_length);
     for (const std::string& ours : data_of(ssl).alpn) {
       for (size_t at = 0; at < offered.size();) {
@@ -153,17 +161,20 @@ struct ServerContext::Callbacks {
 
   static size_t ticket_overhead(SSL*) { return TicketKeys::kOverheadBytes; }
 
-  static int seal_ticket(SSL* ssl, uint8_t* out, size_t* out_length, size_t out_length_max, const uint8_t* in,
-                         size_t in_length) {
-    const auto bytes = data_of(ssl).ticket_keys->seal(monotonic_ns(), {in, in_length}, {out, out_length_max});
+  static int seal_ticket(SSL* ssl, uint8_t* out, size_t* out_length, size_t out_length_max,
+                         const uint8_t* in, size_t in_length) {
+    const auto bytes =
+        data_of(ssl).ticket_keys->seal(monotonic_ns(), {in, in_length}, {out, out_length_max});
     if (!bytes) return 0;
     *out_length = *bytes;
     return 1;
   }
 
-  static ssl_ticket_aead_result_t open_ticket(SSL* ssl, uint8_t* out, size_t* out_length, size_t out_length_max,
-                                              const uint8_t* in, size_t in_length) {
-    const auto bytes = data_of(ssl).ticket_keys->open(monotonic_ns(), {in, in_length}, {out, out_length_max});
+  static ssl_ticket_aead_result_t open_ticket(SSL* ssl, uint8_t* out, size_t* out_length,
+                                              size_t out_length_max, const uint8_t* in,
+                                              size_t in_length) {
+    const auto bytes =
+        data_of(ssl).ticket_keys->open(monotonic_ns(), {in, in_length}, {out, out_length_max});
     if (!bytes) return ssl_ticket_aead_ignore_ticket;
     *out_length = *bytes;
     return ssl_ticket_aead_success;
@@ -175,7 +186,8 @@ struct ServerContext::Callbacks {
 ServerContext::ServerContext() : data_(std::make_unique<Data>()) {}
 ServerContext::~ServerContext() = default;
 
-std::shared_ptr<ServerContext> ServerContext::make(const ServerPolicy& policy, std::vector<Entry> entries,
+std::shared_ptr<ServerContext> ServerContext::make(const ServerPolicy& policy,
+                                                   std::vector<Entry> entries,
                                                    std::shared_ptr<const Certificate> fallback) {
   CHECK(fallback != nullptr);
   std::shared_ptr<ServerContext> context(new ServerContext);
@@ -184,7 +196,8 @@ std::shared_ptr<ServerContext> ServerContext::make(const ServerPolicy& policy, s
     CHECK(entry.certificate != nullptr);
     data.host_of(lower_case(entry.host)).offer(std::move(entry.certificate));
   }
-  if (data.fallback.ecdsa == nullptr && data.fallback.rsa == nullptr) data.fallback.offer(std::move(fallback));
+  if (data.fallback.ecdsa == nullptr && data.fallback.rsa == nullptr)
+    data.fallback.offer(std::move(fallback));
   data.set_session_scopes(policy);
   data.alpn = policy.alpn;
   data.ticket_keys = policy.ticket_keys != nullptr ? policy.ticket_keys : TicketKeys::process();
@@ -193,15 +206,17 @@ std::shared_ptr<ServerContext> ServerContext::make(const ServerPolicy& policy, s
   data.native.reset(SSL_CTX_new(TLS_with_buffers_method()));
   SSL_CTX* native = data.native.get();
   CHECK(native != nullptr);
-  CHECK(SSL_CTX_set_min_proto_version(native, std::max<uint16_t>(policy.version_min, TLS1_2_VERSION)) == 1);
+  CHECK(SSL_CTX_set_min_proto_version(native,
+                                      std::max<uint16_t>(policy.version_min, TLS1_2_VERSION)) == 1);
   CHECK(SSL_CTX_set_max_proto_version(native, TLS1_3_VERSION) == 1);
   CHECK(SSL_CTX_set_strict_cipher_list(native, kTls12Ciphers) == 1);
+  SSL_CTX_set_options(native, SSL_OP_CIPHER_SERVER_PREFERENCE);
   CHECK(SSL_CTX_set1_curves_list(native, kGroups) == 1);
   SSL_CTX_set_app_data(native, &data);
   SSL_CTX_set_select_certificate_cb(native, Callbacks::select_certificate);
   if (!data.alpn.empty()) SSL_CTX_set_alpn_select_cb(native, Callbacks::select_alpn, nullptr);
-  // Resumption by tickets only: nothing is kept here. 0-RTT stays off, since a replayed request is still a request (RFC 8446,
-  // section 8); a server of BoringSSL never renegotiates.
+  // Resumption by tickets only: nothing is kept here. 0-RTT stays off, since a replayed request is
+  // still a request (RFC 8446, section 8); a server of BoringSSL never renegotiates.
   SSL_CTX_set_session_cache_mode(native, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_early_data_enabled(native, 0);
   SSL_CTX_set_ticket_aead_method(native, &Callbacks::kTickets);

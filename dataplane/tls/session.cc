@@ -18,7 +18,8 @@ namespace {
 
 constexpr size_t kRecordBytesMax = SSL3_RT_MAX_PLAIN_LENGTH;  // 16 KiB: RFC 8446, section 5.1.
 
-// Several slices as one record: a head and the start of its body leave in one, not in two with twice the overhead.
+// Several slices as one record: a head and the start of its body leave in one, not in two with
+// twice the overhead.
 std::string_view gather(const io::SliceQueue& queue) {
   static thread_local std::array<char, kRecordBytesMax> scratch;
   size_t bytes = 0;
@@ -33,7 +34,8 @@ std::string_view gather(const io::SliceQueue& queue) {
 
 }  // namespace
 
-// BoringSSL's way to the bytes: reads take from incoming_, writes go into slices of the output pool.
+// BoringSSL's way to the bytes: reads take from incoming_, writes go into slices of the output
+// pool.
 struct Session::Bio {
   static Session& session_of(BIO* bio) { return *static_cast<Session*>(BIO_get_data(bio)); }
 
@@ -59,7 +61,8 @@ struct Session::Bio {
     return length;
   }
 
-  static long control(BIO*, int command, long, void*) {  // NOLINT(google-runtime-int): BIO_METHOD's type.
+  static long control(BIO*, int command, long,
+                      void*) {  // NOLINT(google-runtime-int): BIO_METHOD's type.
     return command == BIO_CTRL_FLUSH ? 1 : 0;
   }
 
@@ -76,7 +79,8 @@ struct Session::Bio {
   }
 };
 
-std::unique_ptr<Session> Session::accept(std::shared_ptr<ServerContext> context, io::BufferPool& output_pool) {
+std::unique_ptr<Session> Session::accept(std::shared_ptr<ServerContext> context,
+                                         io::BufferPool& output_pool) {
   std::unique_ptr<Session> session(new Session);
   session->ssl_ = SSL_new(context->native());
   session->context_ = std::move(context);
@@ -87,7 +91,8 @@ std::unique_ptr<Session> Session::accept(std::shared_ptr<ServerContext> context,
   BIO_set_init(bio, 1);
   SSL_set_bio(session->ssl_, bio, bio);  // Takes the one reference for both ways.
   SSL_set_accept_state(session->ssl_);
-  // Configuration goes when the handshake is over: the certificates, sigalgs and lists copied from the context.
+  // Configuration goes when the handshake is over: the certificates, sigalgs and lists copied from
+  // the context.
   SSL_set_shed_handshake_config(session->ssl_, 1);
   return session;
 }
@@ -102,8 +107,8 @@ SessionState Session::receive(io::Slice data, io::SliceQueue& plain, io::SliceQu
   if (state_ == SessionState::kHandshaking) handshake();
   if (state_ == SessionState::kOpen) read_plain(plain);
   outgoing_ = nullptr;
-  // BoringSSL copies incomplete records out of the slices, so that a client that dribbles holds one buffer of its own
-  // and none of the ring's. What is left follows a close_notify or a failure.
+  // BoringSSL copies incomplete records out of the slices, so that a client that dribbles holds one
+  // buffer of its own and none of the ring's. What is left follows a close_notify or a failure.
   incoming_.clear();
   return state_;
 }
@@ -125,7 +130,8 @@ void Session::read_plain(io::SliceQueue& plain) {
       filling = output_pool_->take();
     }
     const std::span<std::byte> room = filling.tail();
-    const int result = SSL_read(ssl_, room.data(), static_cast<int>(std::min<size_t>(room.size(), INT_MAX)));
+    const int result =
+        SSL_read(ssl_, room.data(), static_cast<int>(std::min<size_t>(room.size(), INT_MAX)));
     if (result > 0) {
       filling.extend(static_cast<uint32_t>(result));
       continue;
@@ -174,7 +180,8 @@ void Session::shutdown(io::SliceQueue& cipher_out) {
 }
 
 void Session::fail() {
-  // The first word of libssl is the reason; libcrypto's before it is a detail ("bad decrypt"), those after it follow from it.
+  // The first word of libssl is the reason; libcrypto's before it is a detail ("bad decrypt"),
+  // those after it follow from it.
   uint32_t reason = ERR_peek_error();
   while (const uint32_t error = ERR_get_error()) {
     if (ERR_GET_LIB(error) != ERR_LIB_SSL) continue;

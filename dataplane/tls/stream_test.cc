@@ -70,7 +70,8 @@ TEST(StreamTest, LargeDataArrivesWhole) {
 size_t records(std::string_view stream) {
   size_t count = 0;
   for (; stream.size() >= 5; ++count) {
-    stream.remove_prefix(5 + (static_cast<uint8_t>(stream[3]) << 8 | static_cast<uint8_t>(stream[4])));
+    stream.remove_prefix(5 +
+                         (static_cast<uint8_t>(stream[3]) << 8 | static_cast<uint8_t>(stream[4])));
   }
   return count;
 }
@@ -84,7 +85,8 @@ TEST(StreamTest, SmallSlicesShareARecord) {
   client.read();
   struct {
     size_t bytes, slice_bytes, records;
-  } const cases[] = {{300, 100, 1}, {16384, 1024, 1}, {16385, 4096, 2}, {40'000, 4096, 3}, {1, 1, 1}, {0, 1, 0}};
+  } const cases[] = {{300, 100, 1},     {16384, 1024, 1}, {16385, 4096, 2},
+                     {40'000, 4096, 3}, {1, 1, 1},        {0, 1, 0}};
   for (const auto& c : cases) {
     ASSERT_TRUE(server.send(std::string(c.bytes, 'x'), c.slice_bytes));
     const std::string out = server.take_output();
@@ -132,7 +134,8 @@ TEST(StreamTest, CloseNotifyIsToldFromTruncation) {
     const std::string whole = client.take_output();
     client.write("part");
     const std::string part = client.take_output();
-    EXPECT_EQ(server.receive(whole + part.substr(0, part.size() - 1)), SessionState::kOpen);  // The stream ends here: cut.
+    EXPECT_EQ(server.receive(whole + part.substr(0, part.size() - 1)),
+              SessionState::kOpen);  // The stream ends here: cut.
     EXPECT_EQ(server.take_plain(), "whole");
     EXPECT_EQ(server.buffers_in_use(), 0u);
     server.receive(part.substr(part.size() - 1));

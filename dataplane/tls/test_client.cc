@@ -20,9 +20,11 @@ Client::Client(const ClientOptions& options) : context_(SSL_CTX_new(TLS_method()
   CHECK(SSL_CTX_set_max_proto_version(context, options.version_max) == 1);
   SSL_CTX_set_custom_verify(context, SSL_VERIFY_PEER, [](SSL*, uint8_t*) { return ssl_verify_ok; });
   if (!options.signatures.empty()) {
-    CHECK(SSL_CTX_set_verify_algorithm_prefs(context, options.signatures.data(), options.signatures.size()) == 1);
+    CHECK(SSL_CTX_set_verify_algorithm_prefs(context, options.signatures.data(),
+                                             options.signatures.size()) == 1);
   }
-  if (!options.ciphers.empty()) CHECK(SSL_CTX_set_strict_cipher_list(context, options.ciphers.c_str()) == 1);
+  if (!options.ciphers.empty())
+    CHECK(SSL_CTX_set_strict_cipher_list(context, options.ciphers.c_str()) == 1);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_set_app_data(context, this);
   SSL_CTX_sess_set_new_cb(context, [](SSL* ssl, SSL_SESSION* session) {
@@ -35,11 +37,13 @@ Client::Client(const ClientOptions& options) : context_(SSL_CTX_new(TLS_method()
   });
   ssl_.reset(SSL_new(context));
   SSL_set_bio(ssl_.get(), BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
-  if (!options.server_name.empty()) CHECK(SSL_set_tlsext_host_name(ssl_.get(), options.server_name.c_str()) == 1);
+  if (!options.server_name.empty())
+    CHECK(SSL_set_tlsext_host_name(ssl_.get(), options.server_name.c_str()) == 1);
   std::string alpn;
   for (const std::string& name : options.alpn) alpn += static_cast<char>(name.size()) + name;
   if (!alpn.empty()) {
-    CHECK(SSL_set_alpn_protos(ssl_.get(), reinterpret_cast<const uint8_t*>(alpn.data()), alpn.size()) == 0);
+    CHECK(SSL_set_alpn_protos(ssl_.get(), reinterpret_cast<const uint8_t*>(alpn.data()),
+                              alpn.size()) == 0);
   }
   if (options.session != nullptr) CHECK(SSL_set_session(ssl_.get(), options.session) == 1);
   SSL_set_connect_state(ssl_.get());
@@ -66,14 +70,16 @@ std::string Client::take_output() {
 
 void Client::write(std::string_view plain) {
   ERR_clear_error();
-  CHECK(SSL_write(ssl_.get(), plain.data(), static_cast<int>(plain.size())) == static_cast<int>(plain.size()));
+  CHECK(SSL_write(ssl_.get(), plain.data(), static_cast<int>(plain.size())) ==
+        static_cast<int>(plain.size()));
 }
 
 std::string Client::read() {
   ERR_clear_error();
   std::string out;
   std::array<char, 16384> buffer;
-  for (int n; (n = SSL_read(ssl_.get(), buffer.data(), buffer.size())) > 0;) out.append(buffer.data(), static_cast<size_t>(n));
+  for (int n; (n = SSL_read(ssl_.get(), buffer.data(), buffer.size())) > 0;)
+    out.append(buffer.data(), static_cast<size_t>(n));
   return out;
 }
 
@@ -87,11 +93,12 @@ std::string Client::alpn() const {
 std::string Client::leaf_name() const {
   bssl::UniquePtr<X509> leaf(SSL_get_peer_certificate(ssl_.get()));
   if (leaf == nullptr) return "";
-  bssl::UniquePtr<GENERAL_NAMES> names(
-      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(leaf.get(), NID_subject_alt_name, nullptr, nullptr)));
+  bssl::UniquePtr<GENERAL_NAMES> names(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(leaf.get(), NID_subject_alt_name, nullptr, nullptr)));
   if (names == nullptr || sk_GENERAL_NAME_num(names.get()) == 0) return "";
   const ASN1_STRING* text = sk_GENERAL_NAME_value(names.get(), 0)->d.dNSName;
-  return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)), static_cast<size_t>(ASN1_STRING_length(text))};
+  return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+          static_cast<size_t>(ASN1_STRING_length(text))};
 }
 
 std::string Client::leaf_key() const {
@@ -102,7 +109,9 @@ std::string Client::leaf_key() const {
 }
 
 Server::Server(std::shared_ptr<ServerContext> context, uint32_t output_buffer_bytes)
-    : input({4096, 64, 64}), output({output_buffer_bytes, 64, 65536}), session(Session::accept(std::move(context), output)) {}
+    : input({4096, 64, 64}),
+      output({output_buffer_bytes, 64, 65536}),
+      session(Session::accept(std::move(context), output)) {}
 
 SessionState Server::receive(std::string_view ciphertext, size_t slice_bytes) {
   while (!ciphertext.empty()) {

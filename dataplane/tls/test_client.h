@@ -1,4 +1,5 @@
-// Both ends of a TLS connection in one process: BoringSSL's own client over memory, and a Session behind strings.
+// Both ends of a TLS connection in one process: BoringSSL's own client over memory, and a Session
+// behind strings.
 #pragma once
 
 #include <openssl/ssl.h>
@@ -20,9 +21,9 @@ struct ClientOptions {
   std::vector<std::string> alpn;
   uint16_t version_min = TLS1_2_VERSION;
   uint16_t version_max = TLS1_3_VERSION;
-  std::vector<uint16_t> signatures;           // Empty: all that BoringSSL offers.
-  std::string ciphers;                        // Of TLS 1.2.
-  SSL_SESSION* session = nullptr;             // To resume.
+  std::vector<uint16_t> signatures;  // Empty: all that BoringSSL offers.
+  std::string ciphers;               // Of TLS 1.2.
+  SSL_SESSION* session = nullptr;    // To resume.
 };
 
 class Client {
@@ -31,20 +32,21 @@ class Client {
 
   // Goes on with the handshake. True when it is complete.
   bool handshake();
-  void feed(std::string_view ciphertext);     // From the server.
-  std::string take_output();                  // To the server.
+  void feed(std::string_view ciphertext);  // From the server.
+  std::string take_output();               // To the server.
   void write(std::string_view plain);
-  std::string read();                         // All that is there.
+  std::string read();  // All that is there.
   void shutdown() { SSL_shutdown(ssl_.get()); }
   bool closed() const { return (SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0; }
 
   SSL* ssl() { return ssl_.get(); }
   std::string alpn() const;
-  std::string leaf_name() const;              // The first DNS name of the leaf it was shown.
-  std::string leaf_key() const;               // "ecdsa" or "rsa"
+  std::string leaf_name() const;  // The first DNS name of the leaf it was shown.
+  std::string leaf_key() const;   // "ecdsa" or "rsa"
   bool resumed() const { return SSL_session_reused(ssl_.get()) == 1; }
-  SSL_SESSION* session() const { return session_.get(); }  // From the last ticket; nullptr when none came.
-  int alert() const { return alert_; }        // The fatal alert the server sent, -1 when none.
+  // From the last ticket; nullptr when none came.
+  SSL_SESSION* session() const { return session_.get(); }
+  int alert() const { return alert_; }  // The fatal alert the server sent, -1 when none.
 
  private:
   bssl::UniquePtr<SSL_CTX> context_;
@@ -75,8 +77,8 @@ class Server {
 std::string take_all(io::SliceQueue& queue);
 io::Slice slice_of(io::BufferPool& pool, std::string_view bytes);  // REQUIRES: bytes fit a buffer.
 
-// Moves bytes to and fro until neither side has any; ciphertext reaches the server in slices of `slice_bytes`. True when both
-// ends have completed the handshake.
+// Moves bytes to and fro until neither side has any; ciphertext reaches the server in slices of
+// `slice_bytes`. True when both ends have completed the handshake.
 bool connect(Client& client, Server& server, size_t slice_bytes = 4096);
 
 }  // namespace ringway::tls::test

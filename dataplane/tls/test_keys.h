@@ -33,7 +33,8 @@ std::string key_pem(EVP_PKEY* key);
 std::string encrypted_key_pem(EVP_PKEY* key);
 Pem make_pem(KeyKind kind, const LeafOptions& options = {});
 std::shared_ptr<const Certificate> make_certificate(KeyKind kind, std::vector<std::string> names);
-// A key of `bits` bits that is an RSA key by its arithmetic, but of factors that are not prime: made in no time, of no use.
+// A key of `bits` bits that is an RSA key by its arithmetic, but of factors that are not prime:
+// made in no time, of no use.
 bssl::UniquePtr<EVP_PKEY> hollow_rsa_key(unsigned bits);
 
 }  // namespace ringway::tls::test

@@ -1,7 +1,9 @@
-// The keys that seal session tickets: of the process, shared by its contexts, drawn at random, replaced every day.
+// The keys that seal session tickets: of the process, shared by its contexts, drawn at random,
+// replaced every day.
 //
 // Thread rule: any thread. Handshakes share a reader lock; a rotation is the only writer.
-// Invariants: (1) a ticket opens for two periods at most, the one it was sealed in and the next; (2) a key that left is wiped.
+// Invariants: (1) a ticket opens for two periods at most, the one it was sealed in and the next;
+// (2) a key that left is wiped.
 #pragma once
 
 #include <cstddef>
@@ -26,12 +28,15 @@ class TicketKeys {
   // The keys of this process, made at first use.
   static const std::shared_ptr<TicketKeys>& process();
 
-  // Seals `session` into `out`; returns the bytes written, nullopt when `out` is too small. May rotate first. `now_ns`:
-  // CLOCK_MONOTONIC. `out` may start where `session` does, but not overlap it otherwise.
-  std::optional<size_t> seal(uint64_t now_ns, std::span<const uint8_t> session, std::span<uint8_t> out);
-  // nullopt: no ticket of ours, or too old, or altered. `out` has room for ticket.size() bytes and does
-  // not overlap `ticket`.
-  std::optional<size_t> open(uint64_t now_ns, std::span<const uint8_t> ticket, std::span<uint8_t> out);
+  // Seals `session` into `out`; returns the bytes written, nullopt when `out` is too small. May
+  // rotate first. `now_ns`: CLOCK_MONOTONIC. `out` may start where `session` does, but not overlap
+  // it otherwise.
+  std::optional<size_t> seal(uint64_t now_ns, std::span<const uint8_t> session,
+                             std::span<uint8_t> out);
+  // nullopt: no ticket of ours, or too old, or altered. `out` has room for ticket.size() bytes and
+  // does not overlap `ticket`.
+  std::optional<size_t> open(uint64_t now_ns, std::span<const uint8_t> ticket,
+                             std::span<uint8_t> out);
 
   // Draws a key now; the one in use becomes the previous one, and that one is wiped.
   void rotate(uint64_t now_ns);
