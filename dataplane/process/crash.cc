@@ -7,6 +7,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -86,12 +87,19 @@ void on_fatal_signal(int signal, siginfo_t* info, void* context) {
   } else {
     head.text(" sent by pid ").number(static_cast<uint64_t>(info->si_pid));
   }
-  head.text(", program counter 0x").number(program_counter(*static_cast<const ucontext_t*>(context)), 16).text("\nstack:\n");
+  const auto at = reinterpret_cast<void*>(program_counter(*static_cast<const ucontext_t*>(context)));
+  head.text(", program counter 0x").number(reinterpret_cast<uint64_t>(at), 16).text("\nstack:\n");
   head.print();
 
   std::array<void*, 64> frames;
-  const int count = backtrace(frames.data(), static_cast<int>(frames.size()));
-  backtrace_symbols_fd(frames.data(), count, STDERR_FILENO);
+  void** end = frames.data() + backtrace(frames.data(), static_cast<int>(frames.size()));
+  void** first = std::find(frames.data(), end, at);  // Before it: this handler and the kernel's trampoline.
+  if (first == end) first = frames.data();
+  // The others are return addresses: behind a call at the very end of a function they are in the next one, so the call itself is named.
+  for (void** frame = first; frame != end; ++frame) {
+    if (*frame != at) *frame = static_cast<char*>(*frame) - 1;
+  }
+  backtrace_symbols_fd(first, static_cast<int>(end - first), STDERR_FILENO);
   Line().text("end of stack\n").print();
 
   // The default action, with this signal: exit status and core dump are as if nobody had looked. It is blocked until the handler returns.

@@ -30,6 +30,12 @@ std::expected<std::vector<int>, std::string> make_listeners(std::string_view add
   return net::listen_on(*parsed, options);
 }
 
+std::expected<int, std::string> make_listener(std::string_view address, bool shared) {
+  auto sockets = make_listeners(address, 1, shared);
+  if (!sockets) return std::unexpected(std::move(sockets.error()));
+  return sockets->front();
+}
+
 ListenerTable::ListenerTable(MakeListeners make) : make_(std::move(make)) {}
 ListenerTable::~ListenerTable() { close_all(); }
 

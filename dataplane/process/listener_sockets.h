@@ -42,6 +42,8 @@ class ListenerSockets {
 // Makes `sockets` listening sockets of one address, which may be asked for again (`more`) when it has some already.
 using MakeListeners = std::function<std::expected<std::vector<int>, std::string>(std::string_view address, uint32_t sockets, bool more)>;
 std::expected<std::vector<int>, std::string> make_listeners(std::string_view address, uint32_t sockets, bool more);  // By net::listen_on().
+// One, for a listener that lives and dies with its process (the admin endpoint). `shared`: others may listen there too.
+std::expected<int, std::string> make_listener(std::string_view address, bool shared);
 
 // The sockets by address; shared by the supervisor and OwnListenerSockets.
 class ListenerTable {

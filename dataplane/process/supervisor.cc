@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "base/clock.h"
+#include "dataplane/process/limits.h"
 #include "dataplane/process/restart_policy.h"
 #include "dataplane/process/supervisor_protocol.h"
 
@@ -52,6 +53,7 @@ class Supervisor {
   }
 
   int run() {
+    raise_file_limit();  // Sockets of every address and worker are held here, and the data process inherits the limit.
     sigset_t wanted;
     sigemptyset(&wanted);
     for (const int signal : kSignals) sigaddset(&wanted, signal);
