@@ -132,7 +132,7 @@ std::expected<ControllerOptions, std::string> parse_controller_flags(int argc, c
   ControllerOptions options;
   Flags flags;
   // A directory is written by whoever owns the machine: addresses of this machine are meant, and nobody writes an IngressClass for a try.
-  options.translate.local_endpoints = true;
+  options.translate.loopback_endpoints = true;
   options.translate.classless = translate::Classless::kServedWithoutClasses;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];

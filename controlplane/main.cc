@@ -9,11 +9,12 @@
 #include <memory>
 #include <thread>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "controlplane/controller_flags.h"
 #include "controlplane/pipeline.h"
 #include "controlplane/serve/admin.h"
-#include "controlplane/source/directory.h"
+#include "controlplane/source/directory_source.h"
 
 namespace ringway {
 namespace {
@@ -44,8 +45,7 @@ int serve_until_signal(const ControllerOptions& options) {
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
 
-  auto source = source::DirectorySource::open(options.directory);
-  if (!source) return fail(source.error());
+  source::DirectorySource source(options.directory);
   snapshot::Store store;
   serve::PipelineStats stats;
   auto server = serve::DiscoveryServer::start(options.server, store);
@@ -62,7 +62,7 @@ int serve_until_signal(const ControllerOptions& options) {
   std::atomic<bool> failed = false;
   std::thread pipeline_thread([&] {
     try {
-      Pipeline pipeline(**source, options.translate, options.guard, store, **server, stats);
+      Pipeline pipeline(source, options.translate, options.guard, store, **server, stats);
       pipeline.run(stopping);
     } catch (const std::exception& error) {
       log_error("the pipeline ended: {}", error.what());
@@ -74,7 +74,7 @@ int serve_until_signal(const ControllerOptions& options) {
   ::sigwait(&signals, &signal_number);
   log_info("signal {}: ending", signal_number);
   stopping = true;
-  (*source)->stop();
+  source.stop();
   pipeline_thread.join();
   (*server)->stop();
   admin.reset();

@@ -18,6 +18,11 @@ void log_problem(const model::Problem& problem) {
   log_line(problem.severity == model::Severity::kError ? LogLevel::kError : LogLevel::kWarning, model::format(problem));
 }
 
+bool nothing_was_read(const source::Batch& batch) {
+  return batch.changes.upserts.empty() &&
+         std::ranges::any_of(batch.problems, [](const model::Problem& problem) { return problem.reason == model::Reason::kUnreadable; });
+}
+
 }  // namespace
 
 void ProblemLog::update(const std::vector<model::Problem>& from_source, const std::vector<model::Problem>& from_translation,
@@ -67,6 +72,11 @@ std::chrono::milliseconds Pipeline::patience() const {
 }
 
 void Pipeline::take(source::Batch batch) {
+  if (!stats_.first_batch_done && nothing_was_read(batch)) {
+    // Proxies keep what they hold until it is known what there is.
+    problem_log_.update(batch.problems, {}, stats_);
+    return;
+  }
   const uint64_t start_ns = monotonic_ns();
   translate::Translation translation = translator_.apply(batch.changes, now_s());
   const uint64_t took_ns = monotonic_ns() - start_ns;
