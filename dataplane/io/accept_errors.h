@@ -5,9 +5,9 @@
 
 namespace ringway::io {
 
-// The connection died in the queue, or its network error is passed on by accept (accept(2), "Error handling"; EPERM: a
-// firewall rule): the listener is well, the next one may be taken.
-// EOPNOTSUPP is left out of the list there: it is also the answer of a socket that can never accept.
+// The connection died in the queue, or its network error is passed on by accept (accept(2), "Error
+// handling"; EPERM: a firewall rule): the listener is well, the next one may be taken. EOPNOTSUPP
+// is left out of the list there: it is also the answer of a socket that can never accept.
 inline bool accept_goes_on(int error) {
   switch (error) {
     case EAGAIN:

@@ -21,8 +21,9 @@ constexpr size_t kPage = 4096;
 
 }  // namespace
 
-// One line more than the buffer: buffers a power of two apart would share the same few cache sets, since of most only
-// the first lines are touched; and under ASan the line between them stays poisoned for ever.
+// One line more than the buffer: buffers a power of two apart would share the same few cache sets,
+// since of most only the first lines are touched; and under ASan the line between them stays
+// poisoned for ever.
 size_t BufferPool::stride() const {
   return (size_t{options_.buffer_bytes} + kCacheLine - 1) / kCacheLine * kCacheLine + kCacheLine;
 }

@@ -71,13 +71,15 @@ EpollRing::File& EpollRing::file(Socket socket) {
 }
 
 EpollRing::File& EpollRing::open_file(int fd, FileKind kind) {
-  if (static_cast<size_t>(fd) >= files_.size()) files_.resize(std::max<size_t>(fd + 1, files_.size() * 2));
+  if (static_cast<size_t>(fd) >= files_.size())
+    files_.resize(std::max<size_t>(fd + 1, files_.size() * 2));
   files_[fd] = File{.kind = kind};
   return files_[fd];
 }
 
 bool EpollRing::watch(Socket socket) {
-  epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data = {.fd = socket.index}};
+  epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
+                    .data = {.fd = socket.index}};
   if (epoll_ctl(epoll_, EPOLL_CTL_ADD, socket.index, &event) != 0) return false;
   file(socket).watched = true;
   return true;
@@ -88,7 +90,8 @@ std::expected<Socket, int> EpollRing::adopt(int fd) {
   if (fstat(fd, &status) != 0) return std::unexpected(errno);
   const bool is_socket = S_ISSOCK(status.st_mode);
   if (is_socket) {
-    // Only accept(2) has no MSG_DONTWAIT; the flag is shared by everyone who holds the same open file.
+    // Only accept(2) has no MSG_DONTWAIT; the flag is shared by everyone who holds the same open
+    // file.
     const int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return std::unexpected(errno);
   }
@@ -107,9 +110,12 @@ std::expected<Socket, int> EpollRing::open_stream(int family, const StreamOption
   const int fd = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return std::unexpected(errno);
   const int on = 1;
-  if (family != AF_UNIX && options.no_delay) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (family != AF_UNIX && options.no_delay)
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (options.keep_alive) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  open_file(fd, FileKind::kSocket);  // Under epoll when it connects: before, epoll would report a hang-up.
+  open_file(
+      fd,
+      FileKind::kSocket);  // Under epoll when it connects: before, epoll would report a hang-up.
   return Socket{fd};
 }
 
@@ -190,10 +196,17 @@ void EpollRing::cancel(Op& op) {
   if (op.kind == OpKind::kClose || op.kind == OpKind::kShutdown) return;  // They never wait.
   op.cancelling = true;
   switch (place_of(op)) {
-    case kParked: parked_[pool_of(op)].remove(op); break;
-    case kWaitsToRead: file(op.socket).reader = nullptr; break;
-    case kWaitsToWrite: file(op.socket).writer = nullptr; break;
-    default: return;  // In the run queue, or its completion function is running: seen there.
+    case kParked:
+      parked_[pool_of(op)].remove(op);
+      break;
+    case kWaitsToRead:
+      file(op.socket).reader = nullptr;
+      break;
+    case kWaitsToWrite:
+      file(op.socket).writer = nullptr;
+      break;
+    default:
+      return;  // In the run queue, or its completion function is running: seen there.
   }
   queue(op);
 }
@@ -230,13 +243,16 @@ void EpollRing::note_edges(uint64_t deadline_ns) {
     wait = {static_cast<time_t>(rest / kNsPerSecond), static_cast<long>(rest % kNsPerSecond)};
   }
   if (nanosecond_wait_) {
-    count = epoll_pwait2(epoll_, events, kEventsMax, deadline_ns == kNever ? nullptr : &wait, nullptr);
+    count =
+        epoll_pwait2(epoll_, events, kEventsMax, deadline_ns == kNever ? nullptr : &wait, nullptr);
     if (count < 0 && (errno == ENOSYS || errno == EPERM)) nanosecond_wait_ = false;
   }
   if (!nanosecond_wait_) {
-    const uint64_t ms = uint64_t(wait.tv_sec) * 1000 + (uint64_t(wait.tv_nsec) + kNsPerMs - 1) / kNsPerMs;
-    count = epoll_wait(epoll_, events, kEventsMax,
-                       deadline_ns == kNever ? -1 : static_cast<int>(std::min<uint64_t>(ms, INT_MAX)));
+    const uint64_t ms =
+        uint64_t(wait.tv_sec) * 1000 + (uint64_t(wait.tv_nsec) + kNsPerMs - 1) / kNsPerMs;
+    count =
+        epoll_wait(epoll_, events, kEventsMax,
+                   deadline_ns == kNever ? -1 : static_cast<int>(std::min<uint64_t>(ms, INT_MAX)));
   }
   CHECK(count >= 0 || errno == EINTR);
   for (int i = 0; i < count; ++i) {

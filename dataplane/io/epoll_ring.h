@@ -1,10 +1,11 @@
 // The ring where io_uring is forbidden: edge-triggered readiness made into completions.
 //
-// Thread rule: as Ring. Every submission goes into a queue; turn() looks once at epoll and then tries the calls of that queue,
-// so that nothing completes in line and no socket gets more than a bounded number of completions a turn.
-// Invariants: (1) an op in flight is either in the run queue, in a parked list, or waits in its socket's reader or
-// writer place; (2) `readable` and `writable` are false only after the kernel said so, and an edge sets them again;
-// (3) an index is the descriptor itself: edges are noted before any completion runs, so none reaches a reused number.
+// Thread rule: as Ring. Every submission goes into a queue; turn() looks once at epoll and then
+// tries the calls of that queue, so that nothing completes in line and no socket gets more than a
+// bounded number of completions a turn. Invariants: (1) an op in flight is either in the run queue,
+// in a parked list, or waits in its socket's reader or writer place; (2) `readable` and `writable`
+// are false only after the kernel said so, and an edge sets them again; (3) an index is the
+// descriptor itself: edges are noted before any completion runs, so none reaches a reused number.
 #pragma once
 
 #include <array>
@@ -38,13 +39,15 @@ class EpollRing final : public Ring {
 
   struct File {
     FileKind kind = FileKind::kClosed;
-    bool watched = false;    // Known to epoll.
-    bool adopted = false;    // Others may hold the same open file: closing the number does not end epoll's watch.
-    bool readable = true;    // Until the kernel answers EAGAIN.
+    bool watched = false;  // Known to epoll.
+    bool adopted = false;  // Others may hold the same open file: closing the number does not end
+                           // epoll's watch.
+    bool readable = true;  // Until the kernel answers EAGAIN.
     bool writable = true;
-    bool hung_up = false;    // EOF or an error is behind the bytes: a short read is not the end of reading.
+    bool hung_up =
+        false;  // EOF or an error is behind the bytes: a short read is not the end of reading.
     uint16_t ops = 0;
-    Op* reader = nullptr;    // Waits for an edge.
+    Op* reader = nullptr;  // Waits for an edge.
     Op* writer = nullptr;
   };
 
@@ -57,8 +60,8 @@ class EpollRing final : public Ring {
     Op& pop();
   };
 
-  // Where an op in flight is: the high half of Op::mode. Beside it: the receive mode, the shutdown direction, or
-  // that a connect has begun.
+  // Where an op in flight is: the high half of Op::mode. Beside it: the receive mode, the shutdown
+  // direction, or that a connect has begun.
   static constexpr uint8_t kModeMask = 0x0f;
   static constexpr uint8_t kPlaceMask = 0xf0;
   static constexpr uint8_t kQueued = 0x10;
@@ -69,14 +72,16 @@ class EpollRing final : public Ring {
   static constexpr uint8_t kConnectBegun = 1;
 
   static uint8_t place_of(const Op& op) { return op.mode & kPlaceMask; }
-  static void set_place(Op& op, uint8_t place) { op.mode = static_cast<uint8_t>((op.mode & kModeMask) | place); }
+  static void set_place(Op& op, uint8_t place) {
+    op.mode = static_cast<uint8_t>((op.mode & kModeMask) | place);
+  }
   static RecvMode recv_mode_of(const Op& op) { return static_cast<RecvMode>(op.mode & kModeMask); }
   static int pool_of(const Op& op) { return recv_mode_of(op) == RecvMode::kBulk ? 1 : 0; }
 
   File& file(Socket socket);
   void start(Op& op, OpKind kind, Socket socket);
   void queue(Op& op);
-  bool watch(Socket socket);        // Puts it under epoll; false with errno.
+  bool watch(Socket socket);  // Puts it under epoll; false with errno.
   File& open_file(int fd, FileKind kind);
   void wait_readable(Op& op);
   void wait_writable(Op& op);
@@ -98,9 +103,9 @@ class EpollRing final : public Ring {
   int event_ = -1;
   std::vector<File> files_;
   List run_;
-  std::array<List, 2> parked_;  // Small, bulk.
-  uint32_t ran_ = 0;            // Completions of this turn.
-  bool nanosecond_wait_ = true; // epoll_pwait2(2), Linux 5.11; a seccomp profile may not know it.
+  std::array<List, 2> parked_;   // Small, bulk.
+  uint32_t ran_ = 0;             // Completions of this turn.
+  bool nanosecond_wait_ = true;  // epoll_pwait2(2), Linux 5.11; a seccomp profile may not know it.
 };
 
 }  // namespace ringway::io

@@ -14,24 +14,32 @@ namespace {
 
 constexpr int kAcceptsPerTurn = 16;
 constexpr int kReceivesPerTurn = 4;
-constexpr uint32_t kPipeBytes = 4096;  // PIPE_BUF: what a pipe that polls writable takes without blocking.
+constexpr uint32_t kPipeBytes =
+    4096;  // PIPE_BUF: what a pipe that polls writable takes without blocking.
 
 }  // namespace
 
 void EpollRing::attempt(Op& op) {
   if (op.cancelling) return finish(op, {.result = -ECANCELED});
   switch (op.kind) {
-    case OpKind::kAccept: return attempt_accept(static_cast<AcceptOp&>(op));
-    case OpKind::kConnect: return attempt_connect(static_cast<ConnectOp&>(op));
-    case OpKind::kRecv: return attempt_recv(op);
-    case OpKind::kSend: return attempt_send(static_cast<SendOp&>(op));
-    case OpKind::kWrite: return attempt_write(static_cast<WriteOp&>(op));
-    case OpKind::kClose: return attempt_close(op);
+    case OpKind::kAccept:
+      return attempt_accept(static_cast<AcceptOp&>(op));
+    case OpKind::kConnect:
+      return attempt_connect(static_cast<ConnectOp&>(op));
+    case OpKind::kRecv:
+      return attempt_recv(op);
+    case OpKind::kSend:
+      return attempt_send(static_cast<SendOp&>(op));
+    case OpKind::kWrite:
+      return attempt_write(static_cast<WriteOp&>(op));
+    case OpKind::kClose:
+      return attempt_close(op);
     case OpKind::kShutdown: {
       const int result = ::shutdown(op.socket.index, op.mode & kModeMask);
       return finish(op, {.result = result == 0 ? 0 : -errno});
     }
-    case OpKind::kNone: break;
+    case OpKind::kNone:
+      break;
   }
   check_failed(__FILE__, __LINE__, "an op kind");
 }
@@ -40,7 +48,8 @@ void EpollRing::attempt_accept(AcceptOp& op) {
   for (int i = 0; i < kAcceptsPerTurn; ++i) {
     op.peer = SocketAddress{};
     op.peer.length = sizeof op.peer.local;
-    const int fd = accept4(op.socket.index, &op.peer.generic, &op.peer.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd =
+        accept4(op.socket.index, &op.peer.generic, &op.peer.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
       const int error = errno;
       if (error == EAGAIN) {
@@ -103,7 +112,8 @@ void EpollRing::attempt_recv(Op& op) {
       return wait_readable(op);
     }
     if (bytes == 0) return finish(op, {.result = 0});
-    // A short read has emptied the socket (epoll(7), question 9), unless an end or an error stands behind the bytes.
+    // A short read has emptied the socket (epoll(7), question 9), unless an end or an error stands
+    // behind the bytes.
     const bool emptied = static_cast<size_t>(bytes) < room.size() && !target.hung_up;
     if (emptied) target.readable = false;
     slice.extend(static_cast<uint32_t>(bytes));
@@ -144,8 +154,9 @@ void EpollRing::attempt_write(WriteOp& op) {
   }
   ssize_t bytes;
   do {
-    bytes = target.kind == FileKind::kSocket ? ::send(op.socket.index, op.bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT)
-                                             : ::write(op.socket.index, op.bytes, length);
+    bytes = target.kind == FileKind::kSocket
+                ? ::send(op.socket.index, op.bytes, length, MSG_NOSIGNAL | MSG_DONTWAIT)
+                : ::write(op.socket.index, op.bytes, length);
   } while (bytes < 0 && errno == EINTR);
   if (bytes < 0 && errno == EAGAIN && target.watched) {
     target.writable = false;

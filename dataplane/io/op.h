@@ -1,9 +1,10 @@
 // Operations: members of their owners, handed to a Ring by reference.
 //
-// Invariants: (1) an Op has a fixed address and is not copyable; (2) from submission to the completion whose `more` is
-// false, the ring owns the op and what it refers to; the owner neither frees nor reuses it (the destructor CHECKs);
-// (3) `complete` is called from Ring::turn() only, never from inside a submission; the ring does not touch the op after
-// the call, which may free the owner.
+// Invariants: (1) an Op has a fixed address and is not copyable; (2) from submission to the
+// completion whose `more` is false, the ring owns the op and what it refers to; the owner neither
+// frees nor reuses it (the destructor CHECKs); (3) `complete` is called from Ring::turn() only,
+// never from inside a submission; the ring does not touch the op after the call, which may free the
+// owner.
 #pragma once
 
 #include <sys/socket.h>
@@ -17,7 +18,8 @@
 
 namespace ringway::io {
 
-// A socket (or file) as the ring knows it: a registered-file slot, a descriptor, or a simulated one. Only its ring reads it.
+// A socket (or file) as the ring knows it: a registered-file slot, a descriptor, or a simulated
+// one. Only its ring reads it.
 struct Socket {
   int32_t index = -1;
   bool valid() const { return index >= 0; }
@@ -25,9 +27,10 @@ struct Socket {
 };
 
 struct Completion {
-  int32_t result = 0;   // >= 0: bytes, or a Socket index for accept. < 0: -errno; -ECANCELED after cancel().
-  bool more = false;    // The op stays in flight and completes again (multishot).
-  Slice data;           // recv: the bytes, data.size() == result when result > 0.
+  int32_t result =
+      0;  // >= 0: bytes, or a Socket index for accept. < 0: -errno; -ECANCELED after cancel().
+  bool more = false;  // The op stays in flight and completes again (multishot).
+  Slice data;         // recv: the bytes, data.size() == result when result > 0.
 };
 
 enum class OpKind : uint8_t { kNone, kAccept, kConnect, kRecv, kSend, kShutdown, kClose, kWrite };
@@ -49,11 +52,12 @@ struct Op {
   uint8_t mode = 0;
   bool cancelling = false;
   Socket socket;
-  Op* next = nullptr;     // Parked for buffers, or in a backend's list.
+  Op* next = nullptr;  // Parked for buffers, or in a backend's list.
   Op* previous = nullptr;
 };
 
-// Binds an op to a member function: bind<&Owner::on_recv>(op, owner), with `void Owner::on_recv(Completion&&)`.
+// Binds an op to a member function: bind<&Owner::on_recv>(op, owner), with `void
+// Owner::on_recv(Completion&&)`.
 template <auto Member, typename Owner>
 void bind(Op& op, Owner& owner) {
   op.owner = &owner;
@@ -63,14 +67,15 @@ void bind(Op& op, Owner& owner) {
 }
 
 struct AcceptOp : Op {
-  SocketAddress peer;     // Valid in the completion function of a successful accept.
+  SocketAddress peer;  // Valid in the completion function of a successful accept.
 };
 
 struct ConnectOp : Op {
-  SocketAddress target;   // Kept here: the kernel reads it until the completion.
+  SocketAddress target;  // Kept here: the kernel reads it until the completion.
 };
 
-// A vectored send. `vectors` are the owner's; they and the bytes stay as they are until the completion.
+// A vectored send. `vectors` are the owner's; they and the bytes stay as they are until the
+// completion.
 struct SendOp : Op {
   msghdr message{};
 };

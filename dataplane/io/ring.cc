@@ -7,9 +7,12 @@ namespace ringway::io {
 
 std::string_view backend_name(Backend backend) {
   switch (backend) {
-    case Backend::kUring: return "io_uring";
-    case Backend::kEpoll: return "epoll";
-    case Backend::kSim: return "sim";
+    case Backend::kUring:
+      return "io_uring";
+    case Backend::kEpoll:
+      return "epoll";
+    case Backend::kSim:
+      return "sim";
   }
   check_failed(__FILE__, __LINE__, "a backend");
 }
@@ -27,9 +30,12 @@ std::expected<RingChoice, std::string> choose_backend(BackendChoice choice) {
 
 std::unique_ptr<Ring> make_ring(Backend backend, const RingOptions& options) {
   switch (backend) {
-    case Backend::kUring: return std::make_unique<UringRing>(options);
-    case Backend::kEpoll: return std::make_unique<EpollRing>(options);
-    case Backend::kSim: break;
+    case Backend::kUring:
+      return std::make_unique<UringRing>(options);
+    case Backend::kEpoll:
+      return std::make_unique<EpollRing>(options);
+    case Backend::kSim:
+      break;
   }
   check_failed(__FILE__, __LINE__, "a backend of the kernel");
 }

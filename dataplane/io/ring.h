@@ -1,9 +1,11 @@
-// The one seam to the kernel: completion-based socket operations. UringRing (io_uring), EpollRing (readiness made into
-// completions) and SimRing (a seeded simulation) give the same completions; ring_suite_test.cc is the proof.
+// The one seam to the kernel: completion-based socket operations. UringRing (io_uring), EpollRing
+// (readiness made into completions) and SimRing (a seeded simulation) give the same completions;
+// ring_suite_test.cc is the proof.
 //
-// Thread rule: one thread creates, drives and destroys a ring; only wake() may be called from others.
-// Order: completions of one op come in order; sends of one socket must be issued one at a time by the owner.
-// Closing: a socket is closed only when no other op on it is in flight (CHECKed). cancel() or shutdown() first.
+// Thread rule: one thread creates, drives and destroys a ring; only wake() may be called from
+// others. Order: completions of one op come in order; sends of one socket must be issued one at a
+// time by the owner. Closing: a socket is closed only when no other op on it is in flight
+// (CHECKed). cancel() or shutdown() first.
 #pragma once
 
 #include <cstdint>
@@ -19,35 +21,38 @@
 namespace ringway::io {
 
 enum class Backend : uint8_t { kUring, kEpoll, kSim };
-std::string_view backend_name(Backend backend);  // "io_uring", "epoll", "sim": as in the metric, the log and /readyz?verbose.
+std::string_view backend_name(
+    Backend backend);  // "io_uring", "epoll", "sim": as in the metric, the log and /readyz?verbose.
 
 enum class RecvMode : uint8_t {
   kMultishot,  // Small pool; completes again and again until EOF (result 0), an error, or cancel().
   kOnce,       // Small pool; one completion.
-  kBulk,       // Bulk pool (large buffers); one completion. For bodies, and whenever back-pressure has bitten.
+  kBulk,  // Bulk pool (large buffers); one completion. For bodies, and whenever back-pressure has
+          // bitten.
 };
 
 enum class ShutdownHow : int { kRead = SHUT_RD, kWrite = SHUT_WR, kBoth = SHUT_RDWR };
 
 struct StreamOptions {
-  bool no_delay = true;          // TCP_NODELAY; ignored for Unix sockets.
-  bool keep_alive = false;       // SO_KEEPALIVE with the system's times.
+  bool no_delay = true;     // TCP_NODELAY; ignored for Unix sockets.
+  bool keep_alive = false;  // SO_KEEPALIVE with the system's times.
 };
 
 struct RingOptions {
-  uint32_t entries = 1024;                     // Submission queue; the completion queue is 8 times that.
-  uint32_t sockets_max = 65536;                // Registered-file slots (UringRing) or sockets (SimRing).
+  uint32_t entries = 1024;       // Submission queue; the completion queue is 8 times that.
+  uint32_t sockets_max = 65536;  // Registered-file slots (UringRing) or sockets (SimRing).
   BufferPoolOptions small{4096, 2048, 2048};
   BufferPoolOptions bulk{65536, 64, 64};
   BufferPoolOptions output{4096, 256, 65536};
-  uint32_t rearm_percent = 25;                 // Share of a drained pool that must be free before parked receives are armed again.
+  uint32_t rearm_percent =
+      25;  // Share of a drained pool that must be free before parked receives are armed again.
 };
 
 struct RingStats {
   uint64_t turns = 0;
   uint64_t completions = 0;
   uint64_t submissions = 0;
-  uint64_t buffers_exhausted = 0;              // Times a receive found its pool empty and was parked.
+  uint64_t buffers_exhausted = 0;  // Times a receive found its pool empty and was parked.
   uint64_t completion_overflows = 0;
 };
 
@@ -59,37 +64,43 @@ class Ring {
 
   virtual Backend backend() const = 0;
 
-  // Takes over an open descriptor (a listener, a pipe, a socket of the supervisor). On failure the descriptor stays the caller's; the error is an errno.
+  // Takes over an open descriptor (a listener, a pipe, a socket of the supervisor). On failure the
+  // descriptor stays the caller's; the error is an errno.
   virtual std::expected<Socket, int> adopt(int fd) = 0;
-  // A non-connected stream socket of `family` (AF_INET, AF_INET6, AF_UNIX). Error: errno (EMFILE, ENFILE, ENOBUFS, ...).
+  // A non-connected stream socket of `family` (AF_INET, AF_INET6, AF_UNIX). Error: errno (EMFILE,
+  // ENFILE, ENOBUFS, ...).
   virtual std::expected<Socket, int> open_stream(int family, const StreamOptions& options) = 0;
 
-  // Each submission REQUIRES !op.in_flight and a bound op. A submission never fails and never completes in line: errors arrive as completions.
-  // Accept gives one connection per completion and stays armed (`more`) until cancelled or a fatal error. EMFILE, ENFILE,
-  // ENOBUFS and ENOMEM end the op (more == false): the owner pauses and accepts again later. A connection that died in
-  // the queue (ECONNABORTED and the network errors of accept(2)) is skipped by the ring.
+  // Each submission REQUIRES !op.in_flight and a bound op. A submission never fails and never
+  // completes in line: errors arrive as completions. Accept gives one connection per completion and
+  // stays armed (`more`) until cancelled or a fatal error. EMFILE, ENFILE, ENOBUFS and ENOMEM end
+  // the op (more == false): the owner pauses and accepts again later. A connection that died in the
+  // queue (ECONNABORTED and the network errors of accept(2)) is skipped by the ring.
   virtual void accept(AcceptOp& op, Socket listener) = 0;
   virtual void connect(ConnectOp& op, Socket socket, const SocketAddress& target) = 0;
-  // Result 0 is end of stream. A receive that finds its pool empty is parked by the ring and goes on when buffers come back; the
-  // owner never sees ENOBUFS.
+  // Result 0 is end of stream. A receive that finds its pool empty is parked by the ring and goes
+  // on when buffers come back; the owner never sees ENOBUFS.
   virtual void recv(Op& op, Socket socket, RecvMode mode) = 0;
-  // Sends what the vectors hold, without SIGPIPE; may be short. 1 <= vectors.size() <= IOV_MAX. The array is the owner's until completion.
+  // Sends what the vectors hold, without SIGPIPE; may be short. 1 <= vectors.size() <= IOV_MAX. The
+  // array is the owner's until completion.
   virtual void send(SendOp& op, Socket socket, std::span<iovec> vectors) = 0;
   virtual void shutdown(Op& op, Socket socket, ShutdownHow how) = 0;
   virtual void close(Op& op, Socket socket) = 0;
-  virtual void write(WriteOp& op, Socket file, const void* bytes, uint32_t length) = 0;  // At the file's position; may be short.
-  // Asks for the end of an op in flight; it completes once more (more == false) with -ECANCELED, or with what overtook the request.
-  // Idempotent.
+  virtual void write(WriteOp& op, Socket file, const void* bytes,
+                     uint32_t length) = 0;  // At the file's position; may be short.
+  // Asks for the end of an op in flight; it completes once more (more == false) with -ECANCELED, or
+  // with what overtook the request. Idempotent.
   virtual void cancel(Op& op) = 0;
 
   // Ends the current or next wait of turn(). Any thread; async-signal-safe; coalesces.
   virtual void wake() = 0;
 
-  // One loop turn: submits, waits for a completion, a wake or `deadline_ns` (CLOCK_MONOTONIC; kNever waits for ever; a past
-  // deadline polls), then runs the completions that are there. Returns how many ran.
+  // One loop turn: submits, waits for a completion, a wake or `deadline_ns` (CLOCK_MONOTONIC;
+  // kNever waits for ever; a past deadline polls), then runs the completions that are there.
+  // Returns how many ran.
   virtual uint32_t turn(uint64_t deadline_ns) = 0;
 
-  uint64_t now_ns() const { return now_ns_; }      // Read once per turn, after the wait.
+  uint64_t now_ns() const { return now_ns_; }  // Read once per turn, after the wait.
   uint32_t in_flight() const { return in_flight_; }
   const RingStats& stats() const { return stats_; }
   BufferPool& small_pool() { return *small_; }
@@ -108,11 +119,13 @@ enum class BackendChoice : uint8_t { kAuto, kUring, kEpoll };
 
 struct RingChoice {
   Backend backend;
-  std::string reason;  // Why not io_uring, e.g. "io_uring_setup: Operation not permitted"; empty when it was had or not wanted.
+  std::string reason;  // Why not io_uring, e.g. "io_uring_setup: Operation not permitted"; empty
+                       // when it was had or not wanted.
 };
 
-// Probes io_uring once (setup with the flags in use, a NOP, the opcodes needed, a provided-buffer ring). EPERM, ENOSYS, EACCES, ENOMEM and EINVAL mean
-// "absent" under kAuto; under kUring any failure is an error with one line of text that says what was missing.
+// Probes io_uring once (setup with the flags in use, a NOP, the opcodes needed, a provided-buffer
+// ring). EPERM, ENOSYS, EACCES, ENOMEM and EINVAL mean "absent" under kAuto; under kUring any
+// failure is an error with one line of text that says what was missing.
 std::expected<RingChoice, std::string> choose_backend(BackendChoice choice);
 // Creates the ring on the calling thread. REQUIRES: a backend that choose_backend() gave.
 std::unique_ptr<Ring> make_ring(Backend backend, const RingOptions& options);

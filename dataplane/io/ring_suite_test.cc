@@ -1,124 +1,28 @@
-// What every ring promises, on all three.
+// What every ring promises, on all three: connections, sends, files, the loop itself.
+#include "dataplane/io/ring_suite.h"
+
 #include <fcntl.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <deque>
 #include <thread>
+#include <vector>
 
-#include "base/clock.h"
-#include "base/random.h"
-#include "dataplane/io/ring_world.h"
 #include "dataplane/io/sim_ring.h"
 
 namespace ringway::io {
 namespace {
 
-RingOptions small_options() {
-  RingOptions options;
-  options.entries = 64;
-  options.sockets_max = 4096;
-  options.small = {1024, 64, 64};
-  options.bulk = {16384, 8, 8};
-  options.output = {1024, 16, 1024};
-  return options;
-}
-
-std::string pattern(size_t bytes) {
-  std::string text(bytes, '\0');
-  for (size_t i = 0; i < bytes; ++i) text[i] = static_cast<char>('a' + (i * 7 + i / 251) % 26);
-  return text;
-}
-
-class RingSuite : public ::testing::TestWithParam<Backend> {
- protected:
-  void make(const RingOptions& options = small_options(), int family = AF_INET) {
-    world_ = make_world(GetParam(), options, family);
-  }
-  void TearDown() override {
-    if (world_ == nullptr) return;
-    EXPECT_EQ(ring().in_flight(), 0u);
-    EXPECT_EQ(ring().small_pool().in_use(), 0u);
-    EXPECT_EQ(ring().bulk_pool().in_use(), 0u);
-  }
-  Ring& ring() { return world_->ring(); }
-
-  // A connection from the far end through the proxy's listener.
-  std::pair<Far*, Socket> accepted() {
-    if (!listener_.valid()) listener_ = world_->listen();
-    Far& far = world_->dial();
-    Logged<AcceptOp> accept;
-    ring().accept(accept.op, listener_);
-    EXPECT_TRUE(world_->run_until([&] { return !accept.results.empty(); }));
-    ring().cancel(accept.op);
-    EXPECT_TRUE(world_->run_until([&] { return accept.done(); }));
-    EXPECT_GE(accept.results.front(), 0);
-    return {&far, Socket{accept.results.front()}};
-  }
-  // A connection that the proxy opened.
-  std::pair<Far*, Socket> connected() {
-    const Socket socket = ring().open_stream(world_->server_address().family(), {}).value();
-    Logged<ConnectOp> connect;
-    ring().connect(connect.op, socket, world_->server_address());
-    Far* far = nullptr;
-    EXPECT_TRUE(world_->run_until([&] { return connect.done(); }));
-    EXPECT_EQ(connect.last(), 0);
-    EXPECT_TRUE(world_->run_until([&] { return far != nullptr || (far = world_->served()) != nullptr; }));
-    return {far, socket};
-  }
-  void close(Socket socket) {
-    Logged<Op> op;
-    ring().close(op.op, socket);
-    EXPECT_TRUE(world_->run_until([&] { return op.done(); }));
-    EXPECT_EQ(op.last(), 0);
-  }
-  void close_listener() {
-    if (listener_.valid()) close(std::exchange(listener_, Socket{}));
-  }
-  int32_t send(Socket socket, std::string_view text) {
-    Logged<SendOp> op;
-    iovec vector{const_cast<char*>(text.data()), text.size()};
-    ring().send(op.op, socket, {&vector, 1});
-    EXPECT_TRUE(world_->run_until([&] { return op.done(); }));
-    return op.last();
-  }
-
-  std::unique_ptr<RingWorld> world_;
-  Socket listener_;
-};
-
-INSTANTIATE_TEST_SUITE_P(All, RingSuite, ::testing::Values(Backend::kUring, Backend::kEpoll, Backend::kSim),
+INSTANTIATE_TEST_SUITE_P(All, RingSuite,
+                         ::testing::Values(Backend::kUring, Backend::kEpoll, Backend::kSim),
                          [](const auto& info) { return std::string(backend_name(info.param)); });
 
 TEST_P(RingSuite, NamesItself) {
   make();
   EXPECT_EQ(ring().backend(), GetParam());
-}
-
-TEST_P(RingSuite, NothingCompletesInLine) {
-  make();
-  auto [far, socket] = accepted();
-  Logged<Op> receive, shut, closed;
-  Logged<SendOp> send;
-  iovec vector{const_cast<char*>("x"), 1};
-  ring().recv(receive.op, socket, RecvMode::kOnce);
-  ring().send(send.op, socket, {&vector, 1});
-  ring().cancel(receive.op);
-  EXPECT_TRUE(receive.results.empty());
-  EXPECT_TRUE(send.results.empty());
-  EXPECT_EQ(ring().in_flight(), 2u);
-  EXPECT_TRUE(world_->run_until([&] { return receive.done() && send.done(); }));
-  ring().shutdown(shut.op, socket, ShutdownHow::kBoth);
-  EXPECT_TRUE(shut.results.empty());
-  EXPECT_TRUE(world_->run_until([&] { return shut.done(); }));
-  ring().close(closed.op, socket);
-  EXPECT_TRUE(closed.results.empty());
-  EXPECT_TRUE(world_->run_until([&] { return closed.done(); }));
-  close_listener();
 }
 
 TEST_P(RingSuite, AcceptTellsThePeerOfEachConnection) {
@@ -180,88 +84,11 @@ TEST_P(RingSuite, BothFamilies) {
     close(socket);
     auto [client, server] = accepted();
     EXPECT_EQ(send(server, "and back"), 8);
-    EXPECT_TRUE(world_->run_until([&, client = client] { return client->received() == "and back"; }));
+    EXPECT_TRUE(
+        world_->run_until([&, client = client] { return client->received() == "and back"; }));
     close(server);
     close_listener();
   }
-}
-
-TEST_P(RingSuite, MultishotReceivesUntilTheEnd) {
-  make();
-  auto [far, socket] = accepted();
-  Logged<Op> receive;
-  ring().recv(receive.op, socket, RecvMode::kMultishot);
-  std::string sent;
-  for (int i = 0; i < 5; ++i) {
-    const std::string part = pattern(100 + 1000 * i);
-    sent += part;
-    far->write(part);
-    ASSERT_TRUE(world_->run_until([&] { return receive.text.size() == sent.size(); }));
-    EXPECT_TRUE(receive.op.in_flight);
-  }
-  EXPECT_EQ(receive.text, sent);
-  far->half_close();
-  ASSERT_TRUE(world_->run_until([&] { return receive.done(); }));
-  EXPECT_EQ(receive.last(), 0);
-  EXPECT_EQ(ring().small_pool().in_use(), 0u);
-  EXPECT_EQ(send(socket, "still open this way"), 19);
-  EXPECT_TRUE(world_->run_until([&, far = far] { return far->received() == "still open this way"; }));
-  close(socket);
-  EXPECT_TRUE(world_->run_until([&, far = far] { return far->ended(); }));
-  close_listener();
-}
-
-TEST_P(RingSuite, BytesAndEndBeforeTheReceive) {
-  make();
-  auto [far, socket] = accepted();
-  far->write("bye");
-  far->half_close();
-  world_->run_for(20 * kNsPerMs);
-  Logged<Op> receive;
-  ring().recv(receive.op, socket, RecvMode::kMultishot);
-  ASSERT_TRUE(world_->run_until([&] { return receive.done(); }));
-  EXPECT_EQ(receive.text, "bye");
-  EXPECT_EQ(receive.last(), 0);
-  close(socket);
-  close_listener();
-}
-
-TEST_P(RingSuite, OnceAndBulkTakeOneBuffer) {
-  make();
-  auto [far, socket] = accepted();
-  const std::string sent = pattern(60'000);
-  far->write(sent);
-  world_->run_for(20 * kNsPerMs);
-  std::string got;
-  for (RecvMode mode : {RecvMode::kOnce, RecvMode::kBulk, RecvMode::kOnce, RecvMode::kBulk, RecvMode::kBulk}) {
-    Logged<Op> receive;
-    ring().recv(receive.op, socket, mode);
-    ASSERT_TRUE(world_->run_until([&] { return receive.done(); }));
-    ASSERT_GT(receive.last(), 0);
-    EXPECT_LE(receive.last(), mode == RecvMode::kBulk ? 16384 : 1024);
-    EXPECT_EQ(receive.results.size(), 1u);
-    got += receive.text;
-  }
-  EXPECT_EQ(got, sent.substr(0, got.size()));
-  EXPECT_GT(got.size(), 16384u);
-  close(socket);  // With bytes unread: a reset.
-  EXPECT_TRUE(world_->run_until([&, far = far] { return far->was_reset(); }));
-  close_listener();
-}
-
-TEST_P(RingSuite, AResetReachesTheReceive) {
-  make();
-  auto [far, socket] = accepted();
-  Logged<Op> receive;
-  ring().recv(receive.op, socket, RecvMode::kMultishot);
-  world_->run_for(5 * kNsPerMs);
-  far->reset();
-  ASSERT_TRUE(world_->run_until([&] { return receive.done(); }));
-  EXPECT_EQ(receive.last(), -ECONNRESET);
-  const int32_t result = send(socket, "into the void");
-  EXPECT_TRUE(result == -EPIPE || result == -ECONNRESET) << result;
-  close(socket);
-  close_listener();
 }
 
 TEST_P(RingSuite, SendingToAClosedSocketRaisesNoSignal) {
@@ -288,7 +115,8 @@ TEST_P(RingSuite, LargeVectorsArriveInOrderThroughShortSends) {
   const auto send_rest = [&, socket = socket] {
     vectors.clear();
     for (size_t at = sent; at < text.size() && vectors.size() < 100; at += 8191) {
-      vectors.push_back({const_cast<char*>(text.data()) + at, std::min<size_t>(8191, text.size() - at)});
+      vectors.push_back(
+          {const_cast<char*>(text.data()) + at, std::min<size_t>(8191, text.size() - at)});
     }
     ring().send(op.op, socket, vectors);
   };
@@ -333,56 +161,6 @@ TEST_P(RingSuite, ASendThatWaitsCanBeCancelled) {
   close(socket);
 }
 
-TEST_P(RingSuite, ReceivesAreCancelledInEveryState) {
-  for (RecvMode mode : {RecvMode::kMultishot, RecvMode::kOnce, RecvMode::kBulk}) {
-    SCOPED_TRACE(static_cast<int>(mode));
-    listener_ = Socket{};
-    make();
-    auto [far, socket] = accepted();
-    {  // Before the kernel has seen it.
-      Logged<Op> receive;
-      ring().recv(receive.op, socket, mode);
-      ring().cancel(receive.op);
-      ASSERT_TRUE(world_->run_until([&] { return receive.done(); }));
-      EXPECT_EQ(receive.results, std::vector<int32_t>{-ECANCELED});
-    }
-    {  // While it waits.
-      Logged<Op> receive;
-      ring().recv(receive.op, socket, mode);
-      world_->run_for(5 * kNsPerMs);
-      ring().cancel(receive.op);
-      ring().cancel(receive.op);
-      ASSERT_TRUE(world_->run_until([&] { return receive.done(); }));
-      EXPECT_EQ(receive.results, std::vector<int32_t>{-ECANCELED});
-    }
-    {  // With bytes there: either may win, none is lost.
-      far->write("0123456789");
-      world_->run_for(10 * kNsPerMs);
-      Logged<Op> first, second;
-      ring().recv(first.op, socket, mode);
-      ring().cancel(first.op);
-      ASSERT_TRUE(world_->run_until([&] { return first.done(); }));
-      ring().recv(second.op, socket, mode);
-      far->half_close();
-      if (mode == RecvMode::kMultishot || first.text.empty()) {
-        ASSERT_TRUE(world_->run_until([&] { return first.text.size() + second.text.size() == 10; }));
-      }
-      ASSERT_TRUE(world_->run_until([&] { return second.done(); }));
-      EXPECT_EQ(first.text + second.text, "0123456789");
-    }
-    {  // From its own completion, when it is over.
-      Logged<Op> receive;
-      receive.then = [&] { ring().cancel(receive.op); };
-      ring().recv(receive.op, socket, mode);
-      ASSERT_TRUE(world_->run_until([&] { return receive.done(); }));
-      EXPECT_EQ(receive.results, std::vector<int32_t>{0});
-    }
-    close(socket);
-    close_listener();
-    EXPECT_EQ(ring().in_flight(), 0u);
-  }
-}
-
 TEST_P(RingSuite, AConnectCanBeCancelled) {
   make();
   const Socket socket = ring().open_stream(AF_INET, {}).value();
@@ -399,70 +177,6 @@ TEST_P(RingSuite, AConnectCanBeCancelled) {
   ASSERT_TRUE(world_->run_until([&] { return connect.done(); }));
   EXPECT_LT(connect.last(), 0);
   close(socket);
-}
-
-TEST_P(RingSuite, ReceivesParkWhenThePoolIsDryAndRecover) {
-  RingOptions options = small_options();
-  options.small = {512, 8, 8};
-  make(options);
-  struct Line {
-    Far* far;
-    Socket socket;
-    Logged<Op> receive;
-  };
-  std::deque<Line> lines;
-  const std::string text = pattern(4000);
-  for (int i = 0; i < 6; ++i) {
-    auto [far, socket] = accepted();
-    lines.emplace_back().far = far;
-    lines.back().socket = socket;
-    lines.back().receive.keep = true;
-  }
-  for (Line& line : lines) {
-    ring().recv(line.receive.op, line.socket, RecvMode::kMultishot);
-    line.far->write(text);
-  }
-  ASSERT_TRUE(world_->run_until([&] { return ring().stats().buffers_exhausted > 0; }));
-  world_->run_for(20 * kNsPerMs);
-  EXPECT_EQ(ring().small_pool().in_use(), 8u);
-  for (Line& line : lines) EXPECT_TRUE(line.receive.op.in_flight) << "the owner never sees ENOBUFS";
-
-  const auto all_there = [&] {
-    size_t bytes = 0;
-    for (Line& line : lines) {
-      line.receive.slices.clear();  // Gives the buffers back.
-      bytes += line.receive.text.size();
-    }
-    return bytes == text.size() * lines.size();
-  };
-  ASSERT_TRUE(world_->run_until(all_there));
-  for (Line& line : lines) {
-    EXPECT_EQ(line.receive.text, text);
-    ring().cancel(line.receive.op);
-    ASSERT_TRUE(world_->run_until([&] { return line.receive.done(); }));
-    close(line.socket);
-  }
-  close_listener();
-}
-
-TEST_P(RingSuite, AParkedReceiveIsCancelledFromTheLoop) {
-  RingOptions options = small_options();
-  options.small = {256, 2, 2};
-  make(options);
-  auto [far, socket] = accepted();
-  Logged<Op> receive;
-  receive.keep = true;
-  ring().recv(receive.op, socket, RecvMode::kMultishot);
-  far->write(pattern(1024));
-  ASSERT_TRUE(world_->run_until([&] { return ring().stats().buffers_exhausted > 0; }));
-  ring().cancel(receive.op);
-  EXPECT_TRUE(receive.op.in_flight);
-  ASSERT_TRUE(world_->run_until([&] { return receive.done(); }));
-  EXPECT_EQ(receive.last(), -ECANCELED);
-  EXPECT_EQ(receive.text, pattern(512));
-  receive.slices.clear();
-  close(socket);
-  close_listener();
 }
 
 TEST_P(RingSuite, WritesToAFile) {
@@ -487,7 +201,8 @@ TEST_P(RingSuite, WritesToAFile) {
   ASSERT_TRUE(world_->run_until([&] {
     char bytes[4096];
     ssize_t size;
-    while ((size = ::read(ends[0], bytes, sizeof bytes)) > 0) got.append(bytes, static_cast<size_t>(size));
+    while ((size = ::read(ends[0], bytes, sizeof bytes)) > 0)
+      got.append(bytes, static_cast<size_t>(size));
     return written == text.size() && (GetParam() == Backend::kSim || got.size() == text.size());
   }));
   if (GetParam() == Backend::kSim) got = static_cast<SimRing&>(ring()).written(file);
@@ -527,21 +242,6 @@ TEST_P(RingSuite, ClosingASocketInUseIsCaught) {
   EXPECT_DEATH(ring().close(closing.op, socket), "CHECK failed");
   ring().cancel(receive.op);
   ASSERT_TRUE(world_->run_until([&] { return receive.done(); }));
-  close(socket);
-  close_listener();
-}
-
-TEST_P(RingSuite, ShutdownEndsAWaitingReceive) {
-  make();
-  auto [far, socket] = accepted();
-  Logged<Op> receive, shut;
-  ring().recv(receive.op, socket, RecvMode::kMultishot);
-  world_->run_for(2 * kNsPerMs);
-  ring().shutdown(shut.op, socket, ShutdownHow::kBoth);
-  ASSERT_TRUE(world_->run_until([&] { return shut.done() && receive.done(); }));
-  EXPECT_EQ(shut.last(), 0);
-  EXPECT_EQ(receive.last(), 0);
-  ASSERT_TRUE(world_->run_until([&, far = far] { return far->ended(); }));
   close(socket);
   close_listener();
 }
@@ -592,7 +292,8 @@ TEST_P(RingSuite, WakesFromManyThreads) {
   }
   while (sent < 600) ring().turn(ring().now_ns() + 50 * kNsPerMs);
   for (std::thread& thread : threads) thread.join();
-  ring().turn(kNever);  // At least the last one still counts.
+  ring().wake();
+  ring().turn(kNever);
 }
 
 TEST_P(RingSuite, MoreSubmissionsThanEntries) {
@@ -613,79 +314,6 @@ TEST_P(RingSuite, MoreSubmissionsThanEntries) {
   ASSERT_TRUE(world_->run_until([&] { return ring().in_flight() == 0; }));
   for (auto& receive : receives) EXPECT_EQ(receive.last(), -ECANCELED);
   for (Socket socket : sockets) close(socket);
-}
-
-// Echo over many sockets with slots closed and reused: every byte comes back to the one who sent it.
-TEST_P(RingSuite, ManySocketsEcho) {
-  make();
-  listener_ = world_->listen();
-  struct Echo {
-    Echo(Ring& r, Socket s) : ring(r), socket(s) {
-      bind<&Echo::on_recv>(receive, *this);
-      bind<&Echo::on_send>(sending, *this);
-      bind<&Echo::on_close>(closing, *this);
-      ring.recv(receive, socket, RecvMode::kMultishot);
-    }
-    void on_recv(Completion&& completion) {
-      if (completion.result > 0) queue.push(std::move(completion.data));
-      if (!completion.more) ended = true;
-      go_on();
-    }
-    void on_send(Completion&& completion) {
-      ASSERT_GT(completion.result, 0);
-      queue.consume(static_cast<size_t>(completion.result));
-      go_on();
-    }
-    void on_close(Completion&&) { closed = true; }
-    void go_on() {
-      if (sending.in_flight) return;
-      if (!queue.empty()) {
-        size_t count = 0;
-        queue.for_each([&](const Slice& slice) {
-          vectors[count++] = {const_cast<std::byte*>(slice.data()), slice.size()};
-          return count < vectors.size();
-        });
-        ring.send(sending, socket, {vectors.data(), count});
-      } else if (ended && !receive.in_flight) {
-        ring.close(closing, socket);
-      }
-    }
-    Ring& ring;
-    Socket socket;
-    Op receive, closing;
-    SendOp sending;
-    SliceQueue queue;
-    std::array<iovec, 8> vectors;
-    bool ended = false, closed = false;
-  };
-  std::deque<Echo> echoes;
-  Logged<AcceptOp> accept;
-  accept.then = [&] {
-    if (accept.last() >= 0) echoes.emplace_back(ring(), Socket{accept.last()});
-  };
-  ring().accept(accept.op, listener_);
-  for (int round = 0; round < 3; ++round) {
-    std::vector<std::pair<Far*, std::string>> clients;
-    for (int i = 0; i < 60; ++i) {
-      clients.emplace_back(&world_->dial(), std::to_string(round) + pattern(100 + 97 * i));
-      clients.back().first->write(clients.back().second);
-    }
-    for (auto& [far, text] : clients) {
-      ASSERT_TRUE(world_->run_until([&, far = far, &text = text] { return far->received().size() == text.size(); }));
-      EXPECT_EQ(far->received(), text);
-      far->half_close();
-    }
-    for (auto& [far, text] : clients) {
-      ASSERT_TRUE(world_->run_until([&, far = far] { return far->ended(); }));
-    }
-  }
-  ASSERT_TRUE(world_->run_until([&] {
-    return std::ranges::all_of(echoes, [](const Echo& echo) { return echo.closed; });
-  }));
-  EXPECT_EQ(echoes.size(), 180u);
-  ring().cancel(accept.op);
-  ASSERT_TRUE(world_->run_until([&] { return accept.done(); }));
-  close_listener();
 }
 
 }  // namespace

@@ -24,8 +24,8 @@ SocketAddress loopback(int family, uint16_t port) {
     static int number = 0;
     address.local.sun_family = AF_UNIX;
     // Abstract: the name begins with a zero byte.
-    const int size = snprintf(address.local.sun_path + 1, sizeof address.local.sun_path - 1, "ringway-io-%d-%d",
-                              getpid(), ++number);
+    const int size = snprintf(address.local.sun_path + 1, sizeof address.local.sun_path - 1,
+                              "ringway-io-%d-%d", getpid(), ++number);
     address.length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + size);
   } else {
     address.v4.sin_family = AF_INET;

@@ -1,5 +1,6 @@
-// Test only: the same small world around each ring, so that one suite runs on all three. A world has the proxy's listener
-// and a server elsewhere; its ends are plain sockets beside the kernel's rings and SimPeers under SimRing.
+// Test only: the same small world around each ring, so that one suite runs on all three. A world
+// has the proxy's listener and a server elsewhere; its ends are plain sockets beside the kernel's
+// rings and SimPeers under SimRing.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -22,11 +23,11 @@ class Far {
   virtual void half_close() = 0;
   virtual void close() = 0;
   virtual void reset() = 0;
-  virtual void pause() = 0;   // Reads nothing: the proxy's sends fill up.
+  virtual void pause() = 0;  // Reads nothing: the proxy's sends fill up.
   virtual void resume() = 0;
-  virtual void pump() = 0;    // Moves what can be moved.
+  virtual void pump() = 0;  // Moves what can be moved.
   virtual const std::string& received() const = 0;
-  virtual bool ended() const = 0;      // The proxy's direction has ended.
+  virtual bool ended() const = 0;  // The proxy's direction has ended.
   virtual bool was_reset() const = 0;
 };
 
@@ -34,11 +35,11 @@ class RingWorld {
  public:
   virtual ~RingWorld() = default;
   Ring& ring() { return *ring_; }
-  virtual Socket listen() = 0;                   // The proxy's listener; once.
-  virtual Far& dial() = 0;                       // A client of it.
+  virtual Socket listen() = 0;  // The proxy's listener; once.
+  virtual Far& dial() = 0;      // A client of it.
   virtual const SocketAddress& server_address() = 0;
   virtual const SocketAddress& refusing_address() = 0;
-  virtual Far* served() = 0;                     // The next connection that the server got; nullptr so far.
+  virtual Far* served() = 0;  // The next connection that the server got; nullptr so far.
   virtual void pump() = 0;
 
   // Turns until `done`, at most five seconds of the ring's clock.
@@ -49,7 +50,8 @@ class RingWorld {
   std::unique_ptr<Ring> ring_;
 };
 
-std::unique_ptr<RingWorld> make_world(Backend backend, const RingOptions& options, int family = AF_INET);
+std::unique_ptr<RingWorld> make_world(Backend backend, const RingOptions& options,
+                                      int family = AF_INET);
 
 // An op with a log of its completions.
 template <typename OpType>

@@ -12,7 +12,8 @@
 namespace ringway::io {
 namespace {
 
-constexpr uint64_t kConnectTimeoutNs = 127 * kNsPerSecond;  // Six retries of the SYN: tcp_syn_retries in tcp(7).
+constexpr uint64_t kConnectTimeoutNs =
+    127 * kNsPerSecond;  // Six retries of the SYN: tcp_syn_retries in tcp(7).
 constexpr uint64_t kParkedLookNs = 20'000;
 constexpr uint32_t kLateNs = 20'000'000;
 constexpr uint32_t kSplitBytesMax = 16;
@@ -25,39 +26,57 @@ bool SimRing::could_complete(Op& op) {
   const SimSocket& target = sockets_[op.socket.index];
   const SimPeer* peer = target.peer;
   switch (op.kind) {
-    case OpKind::kAccept: return !target.backlog.empty();
-    case OpKind::kConnect: return pending_.at(&op).begun && clock_ >= pending_.at(&op).answer_ns;
+    case OpKind::kAccept:
+      return !target.backlog.empty();
+    case OpKind::kConnect:
+      return pending_.at(&op).begun && clock_ >= pending_.at(&op).answer_ns;
     case OpKind::kRecv:
-      return peer == nullptr || target.read_ended || peer->to_proxy_.arrived > 0 || peer->to_proxy_.fin_arrived ||
-             peer->proxy_reset_;
+      return peer == nullptr || target.read_ended || peer->to_proxy_.arrived > 0 ||
+             peer->to_proxy_.fin_arrived || peer->proxy_reset_;
     case OpKind::kSend:
-      return peer == nullptr || target.write_ended || peer->proxy_reset_ || peer->to_peer_.held() < peer->window_;
-    default: return true;
+      return peer == nullptr || target.write_ended || peer->proxy_reset_ ||
+             peer->to_peer_.held() < peer->window_;
+    default:
+      return true;
   }
 }
 
 void SimRing::effect(Op& op, Pending& pending) {
   pending.scheduled = false;
   if (pending.captured || pending.parked) return;
-  const bool overtakes = op.cancelling && could_complete(op) && random_.chance(sim_.faults.cancel_race);
+  const bool overtakes =
+      op.cancelling && could_complete(op) && random_.chance(sim_.faults.cancel_race);
   if (op.cancelling && !overtakes) return capture(op, pending, {.result = -ECANCELED});
   bool done = true;
   switch (op.kind) {
-    case OpKind::kAccept: done = effect_accept(static_cast<AcceptOp&>(op), pending); break;
-    case OpKind::kConnect: done = effect_connect(static_cast<ConnectOp&>(op), pending); break;
-    case OpKind::kRecv: done = effect_recv(op, pending); break;
-    case OpKind::kSend: done = effect_send(static_cast<SendOp&>(op), pending); break;
-    default: effect_now(op, pending);
+    case OpKind::kAccept:
+      done = effect_accept(static_cast<AcceptOp&>(op), pending);
+      break;
+    case OpKind::kConnect:
+      done = effect_connect(static_cast<ConnectOp&>(op), pending);
+      break;
+    case OpKind::kRecv:
+      done = effect_recv(op, pending);
+      break;
+    case OpKind::kSend:
+      done = effect_send(static_cast<SendOp&>(op), pending);
+      break;
+    default:
+      effect_now(op, pending);
   }
   if (!done && op.cancelling) capture(op, pending, {.result = -ECANCELED});
 }
 
 void SimRing::effect_now(Op& op, Pending& pending) {
   switch (op.kind) {
-    case OpKind::kWrite: return effect_write(static_cast<WriteOp&>(op), pending);
-    case OpKind::kShutdown: return effect_shutdown(op, pending);
-    case OpKind::kClose: return effect_close(op, pending);
-    default: check_failed(__FILE__, __LINE__, "an op that never waits");
+    case OpKind::kWrite:
+      return effect_write(static_cast<WriteOp&>(op), pending);
+    case OpKind::kShutdown:
+      return effect_shutdown(op, pending);
+    case OpKind::kClose:
+      return effect_close(op, pending);
+    default:
+      check_failed(__FILE__, __LINE__, "an op that never waits");
   }
 }
 
@@ -65,7 +84,9 @@ void SimRing::capture(Op& op, Pending& pending, Completion&& completion) {
   pending.captured = true;
   pending.completion = std::move(completion);
   if (random_.chance(sim_.faults.late)) {
-    schedule({.time_ns = clock_ + random_.below(kLateNs), .kind = EventKind::kDeliver, .op = &op,
+    schedule({.time_ns = clock_ + random_.below(kLateNs),
+              .kind = EventKind::kDeliver,
+              .op = &op,
               .op_serial = pending.serial});
   } else {
     batch_.emplace_back(&op, pending.serial);
@@ -109,7 +130,8 @@ bool SimRing::effect_connect(ConnectOp& op, Pending& pending) {
   }
   const auto server = servers_.find(key_of(op.target));
   if (!pending.begun) {
-    const bool lost = (server != servers_.end() && server->second.lost) || random_.chance(sim_.faults.connect_lost);
+    const bool lost = (server != servers_.end() && server->second.lost) ||
+                      random_.chance(sim_.faults.connect_lost);
     const bool refused = random_.chance(sim_.faults.connect_refused);
     pending.begun = true;
     pending.answer = lost ? -ETIMEDOUT : refused ? -ECONNREFUSED : 0;
@@ -119,7 +141,8 @@ bool SimRing::effect_connect(ConnectOp& op, Pending& pending) {
     return true;
   }
   if (clock_ < pending.answer_ns) return false;
-  if (pending.answer == 0 && (server == servers_.end() || server->second.lost)) pending.answer = -ECONNREFUSED;
+  if (pending.answer == 0 && (server == servers_.end() || server->second.lost))
+    pending.answer = -ECONNREFUSED;
   const int32_t answer = pending.answer;
   if (answer == 0) {
     SimPeer& peer = new_peer();
@@ -153,12 +176,15 @@ bool SimRing::effect_recv(Op& op, Pending& pending) {
       return true;
     }
     size_t bytes = std::min(pipe.arrived, slice.tail().size());
-    if (random_.chance(sim_.faults.split_receive)) bytes = std::min<size_t>(bytes, 1 + random_.below(kSplitBytesMax));
+    if (random_.chance(sim_.faults.split_receive))
+      bytes = std::min<size_t>(bytes, 1 + random_.below(kSplitBytesMax));
     std::memcpy(slice.tail().data(), pipe.bytes.data() + pipe.head, bytes);
     slice.extend(static_cast<uint32_t>(bytes));
     pipe.take(bytes);
-    capture(op, pending, {.result = static_cast<int32_t>(bytes), .more = mode == RecvMode::kMultishot,
-                          .data = std::move(slice)});
+    capture(op, pending,
+            {.result = static_cast<int32_t>(bytes),
+             .more = mode == RecvMode::kMultishot,
+             .data = std::move(slice)});
     return true;
   }
   if (peer.proxy_reset_ && !std::exchange(peer.proxy_reset_told_, true)) {
@@ -213,7 +239,8 @@ void SimRing::effect_write(WriteOp& op, Pending& pending) {
 
 void SimRing::effect_shutdown(Op& op, Pending& pending) {
   SimSocket& target = socket(op.socket);
-  if (target.peer == nullptr || target.peer->proxy_reset_) return capture(op, pending, {.result = -ENOTCONN});
+  if (target.peer == nullptr || target.peer->proxy_reset_)
+    return capture(op, pending, {.result = -ENOTCONN});
   const int how = op.mode;
   if (how != SHUT_WR) target.read_ended = true;
   if (how != SHUT_RD && !std::exchange(target.write_ended, true)) {

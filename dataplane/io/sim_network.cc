@@ -52,7 +52,9 @@ void SimPeer::reset() {
   if (closed_) return;
   closed_ = true;
   to_proxy_.fin_sent = true;
-  ring_.schedule({.time_ns = ring_.clock_ + ring_.latency(), .kind = SimRing::EventKind::kResetProxy, .peer = this});
+  ring_.schedule({.time_ns = ring_.clock_ + ring_.latency(),
+                  .kind = SimRing::EventKind::kResetProxy,
+                  .peer = this});
 }
 
 void SimPeer::set_window(size_t bytes) {
@@ -80,7 +82,8 @@ void SimPeer::read_arrived() {
     }
     ring_.service(socket_);
   }
-  if (to_peer_.fin_arrived && to_peer_.arrived == 0 && !std::exchange(end_told_, true) && on_end) on_end(*this);
+  if (to_peer_.fin_arrived && to_peer_.arrived == 0 && !std::exchange(end_told_, true) && on_end)
+    on_end(*this);
 }
 
 // --- The network's events ---
@@ -138,7 +141,8 @@ void SimRing::reset_peer(SimPeer& peer) {
 }
 
 bool SimRing::lost_to_reset(SimPeer& peer) {
-  if (sim_.faults.reset_per_10000 == 0 || random_.below(10'000) >= sim_.faults.reset_per_10000) return false;
+  if (sim_.faults.reset_per_10000 == 0 || random_.below(10'000) >= sim_.faults.reset_per_10000)
+    return false;
   reset_proxy(peer);
   schedule({.time_ns = clock_ + latency(), .kind = EventKind::kResetPeer, .peer = &peer});
   return true;

@@ -48,7 +48,8 @@ BufferPoolOptions scribbling(BufferPoolOptions options) {
 
 SimRing::SimRing(const RingOptions& options, const SimOptions& sim)
     : options_(options), sim_(sim), random_(sim.seed) {
-  CHECK(sim.latency_ns_min <= sim.latency_ns_max && sim.latency_ns_max - sim.latency_ns_min < UINT32_MAX);
+  CHECK(sim.latency_ns_min <= sim.latency_ns_max &&
+        sim.latency_ns_max - sim.latency_ns_min < UINT32_MAX);
   small_ = std::make_unique<BufferPool>(scribbling(options.small));
   bulk_ = std::make_unique<BufferPool>(scribbling(options.bulk));
   output_ = std::make_unique<BufferPool>(scribbling(options.output));
@@ -72,7 +73,8 @@ int32_t SimRing::take_socket(SocketKind kind) {
     free_sockets_.push_back(static_cast<int32_t>(sockets_.size()));
     sockets_.emplace_back();
   }
-  const int32_t index = free_sockets_.back();  // The last one freed: a stale index hits a stranger soon.
+  const int32_t index =
+      free_sockets_.back();  // The last one freed: a stale index hits a stranger soon.
   free_sockets_.pop_back();
   sockets_[index] = SimSocket{};
   sockets_[index].kind = kind;
@@ -203,7 +205,10 @@ void SimRing::schedule(Event event) {
 void SimRing::schedule_effect(Op& op, uint64_t delay_ns) {
   Pending& pending = pending_.at(&op);
   pending.scheduled = true;
-  schedule({.time_ns = clock_ + delay_ns, .kind = EventKind::kEffect, .op = &op, .op_serial = pending.serial});
+  schedule({.time_ns = clock_ + delay_ns,
+            .kind = EventKind::kEffect,
+            .op = &op,
+            .op_serial = pending.serial});
 }
 
 void SimRing::service(int32_t index) {
@@ -220,7 +225,8 @@ void SimRing::run_event(const Event& event) {
   switch (event.kind) {
     case EventKind::kEffect: {
       const auto found = pending_.find(event.op);
-      if (found != pending_.end() && found->second.serial == event.op_serial) effect(*event.op, found->second);
+      if (found != pending_.end() && found->second.serial == event.op_serial)
+        effect(*event.op, found->second);
       return;
     }
     case EventKind::kDeliver:
@@ -231,14 +237,19 @@ void SimRing::run_event(const Event& event) {
       calls_.erase(event.value);
       return call();
     }
-    case EventKind::kToProxy: return arrive_at_proxy(*event.peer, event.value);
-    case EventKind::kToPeer: return arrive_at_peer(*event.peer, event.value);
+    case EventKind::kToProxy:
+      return arrive_at_proxy(*event.peer, event.value);
+    case EventKind::kToPeer:
+      return arrive_at_peer(*event.peer, event.value);
     case EventKind::kFinToProxy:
       event.peer->to_proxy_.fin_arrived = true;
       return service(event.peer->socket_);
-    case EventKind::kFinToPeer: return fin_at_peer(*event.peer);
-    case EventKind::kResetProxy: return reset_proxy(*event.peer);
-    case EventKind::kResetPeer: return reset_peer(*event.peer);
+    case EventKind::kFinToPeer:
+      return fin_at_peer(*event.peer);
+    case EventKind::kResetProxy:
+      return reset_proxy(*event.peer);
+    case EventKind::kResetPeer:
+      return reset_peer(*event.peer);
   }
 }
 
@@ -287,7 +298,8 @@ uint32_t SimRing::turn(uint64_t deadline_ns) {
   CHECK(stuck_turns_ < kStuckTurnsMax);
 
   std::vector<std::pair<Op*, uint64_t>> batch = std::exchange(batch_, {});
-  for (size_t i = batch.size(); i > 1; --i) std::swap(batch[i - 1], batch[random_.below(static_cast<uint32_t>(i))]);
+  for (size_t i = batch.size(); i > 1; --i)
+    std::swap(batch[i - 1], batch[random_.below(static_cast<uint32_t>(i))]);
   for (const auto& [op, serial] : batch) deliver(*op, serial);
   return ran_;
 }

@@ -1,8 +1,9 @@
 // Bytes on the move. A Buffer is a fixed block of a BufferPool; a Slice is a counted part of one.
 //
-// Thread rule: a pool and all of its slices belong to one thread (the ring's). Counts are plain integers.
-// Invariants: (1) a buffer's count is the number of slices on it; at zero it goes back to its pool, at once;
-// (2) a slice never reaches outside its buffer; (3) bytes covered by two slices are never written.
+// Thread rule: a pool and all of its slices belong to one thread (the ring's). Counts are plain
+// integers. Invariants: (1) a buffer's count is the number of slices on it; at zero it goes back to
+// its pool, at once; (2) a slice never reaches outside its buffer; (3) bytes covered by two slices
+// are never written.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +24,7 @@ struct Buffer {
   std::byte* data;
   uint32_t capacity;
   uint32_t references;
-  uint32_t id;       // Index in the pool, and the provided-buffer id in the kernel.
+  uint32_t id;  // Index in the pool, and the provided-buffer id in the kernel.
 };
 
 void release_buffer(Buffer& buffer);  // Called at count zero: gives the buffer back to its pool.
@@ -31,12 +32,15 @@ void release_buffer(Buffer& buffer);  // Called at count zero: gives the buffer 
 class Slice {
  public:
   Slice() = default;
-  Slice(Buffer& buffer, uint32_t offset, uint32_t length) : buffer_(&buffer), offset_(offset), length_(length) {
+  Slice(Buffer& buffer, uint32_t offset, uint32_t length)
+      : buffer_(&buffer), offset_(offset), length_(length) {
     DCHECK(offset <= buffer.capacity && length <= buffer.capacity - offset);
     ++buffer.references;
   }
   Slice(Slice&& other) noexcept
-      : buffer_(std::exchange(other.buffer_, nullptr)), offset_(other.offset_), length_(std::exchange(other.length_, 0)) {}
+      : buffer_(std::exchange(other.buffer_, nullptr)),
+        offset_(other.offset_),
+        length_(std::exchange(other.length_, 0)) {}
   Slice& operator=(Slice&& other) noexcept {
     if (this != &other) {
       reset();
@@ -87,15 +91,16 @@ class Slice {
   Buffer* buffer() const { return buffer_; }
   uint32_t offset() const { return offset_; }
 
-  // The bytes of a buffer this slice alone holds, from the slice's end to the buffer's end; for a writer that
-  // fills a buffer it took. Empty when the buffer is shared.
+  // The bytes of a buffer this slice alone holds, from the slice's end to the buffer's end; for a
+  // writer that fills a buffer it took. Empty when the buffer is shared.
   std::span<std::byte> tail() const {
     if (buffer_ == nullptr || buffer_->references != 1) return {};
     return {buffer_->data + offset_ + length_, buffer_->capacity - offset_ - length_};
   }
   // Takes `bytes` of tail() into the slice. REQUIRES: the writer has filled them.
   void extend(uint32_t bytes) {
-    DCHECK(buffer_ != nullptr && buffer_->references == 1 && bytes <= buffer_->capacity - offset_ - length_);
+    DCHECK(buffer_ != nullptr && buffer_->references == 1 &&
+           bytes <= buffer_->capacity - offset_ - length_);
     length_ += bytes;
   }
 
@@ -105,8 +110,8 @@ class Slice {
   uint32_t length_ = 0;
 };
 
-// A queue of slices in order, e.g. what a connection still has to send. Nodes come from a free list of the thread,
-// so that a steady state allocates nothing and an empty queue holds nothing.
+// A queue of slices in order, e.g. what a connection still has to send. Nodes come from a free list
+// of the thread, so that a steady state allocates nothing and an empty queue holds nothing.
 class SliceQueue {
  public:
   SliceQueue() = default;
@@ -114,18 +119,18 @@ class SliceQueue {
   SliceQueue& operator=(SliceQueue&& other) noexcept;
   ~SliceQueue() { clear(); }
 
-  void push(Slice slice);                      // An empty slice is dropped.
-  void append(SliceQueue&& other);             // Takes all of `other`, which is empty afterwards.
-  // Copies `text` behind the last slice where its buffer has room and no other owner, else into buffers taken from `pool`.
-  // Never fails: an output pool grows (see BufferPool::take).
+  void push(Slice slice);           // An empty slice is dropped.
+  void append(SliceQueue&& other);  // Takes all of `other`, which is empty afterwards.
+  // Copies `text` behind the last slice where its buffer has room and no other owner, else into
+  // buffers taken from `pool`. Never fails: an output pool grows (see BufferPool::take).
   void append_copy(BufferPool& pool, std::string_view text);
-  Slice pop();                                 // REQUIRES: !empty().
-  const Slice& front() const;                  // REQUIRES: !empty().
-  void consume(size_t bytes);                  // Drops the first `bytes`. REQUIRES: bytes <= size().
+  Slice pop();                 // REQUIRES: !empty().
+  const Slice& front() const;  // REQUIRES: !empty().
+  void consume(size_t bytes);  // Drops the first `bytes`. REQUIRES: bytes <= size().
   void clear();
 
   bool empty() const { return head_ == nullptr; }
-  size_t size() const { return bytes_; }       // Bytes.
+  size_t size() const { return bytes_; }  // Bytes.
   uint32_t slices() const { return count_; }
 
   // Calls f(const Slice&) from the front while it returns true.

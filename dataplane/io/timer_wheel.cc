@@ -120,7 +120,8 @@ uint64_t TimerWheel::next_tick() const {
   uint64_t best = kNever;
   for (int level = 0; level < kLevels; ++level) {
     const uint64_t current = tick_ >> (kSlotBits * level);
-    // Slots in the order in which they come: the one after the current one first, the current one last.
+    // Slots in the order in which they come: the one after the current one first, the current one
+    // last.
     for (int distance = 1; distance <= kSlots;) {
       const int slot = static_cast<int>((current + distance) & (kSlots - 1));
       uint64_t& word = occupied_[level][slot / 64];

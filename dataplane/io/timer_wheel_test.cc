@@ -46,8 +46,9 @@ TEST(TimerWheel, NeverEarlyAtMostOneTickLate) {
 TEST(TimerWheel, EveryDistanceFires) {
   // Around each level's border, from different phases of the wheel.
   for (uint64_t phase : {0ull, 1ull, 255ull, 256ull, 65535ull, 70000ull, 16777215ull}) {
-    for (uint64_t distance : {1ull, 2ull, 255ull, 256ull, 257ull, 511ull, 65535ull, 65536ull, 65537ull, 16777215ull,
-                              16777216ull, 16777300ull, 4294967295ull, 4294967296ull, 9000000000ull}) {
+    for (uint64_t distance :
+         {1ull, 2ull, 255ull, 256ull, 257ull, 511ull, 65535ull, 65536ull, 65537ull, 16777215ull,
+          16777216ull, 16777300ull, 4294967295ull, 4294967296ull, 9000000000ull}) {
       TimerWheel wheel(phase * kTick);
       Probe probe(wheel);
       const uint64_t deadline = (phase + distance) * kTick;

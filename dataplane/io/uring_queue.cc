@@ -16,12 +16,15 @@ namespace ringway::io {
 namespace {
 
 // The opcodes in use; all others are refused by the kernel once the ring is enabled.
-constexpr auto kOpcodes = std::to_array<uint8_t>({
-    IORING_OP_NOP, IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_RECV, IORING_OP_SEND, IORING_OP_SENDMSG,
-    IORING_OP_SHUTDOWN, IORING_OP_CLOSE, IORING_OP_WRITE, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL});
-// Registrations after the start: opened sockets get slots, and the ring's own descriptor is released at the end.
+constexpr auto kOpcodes =
+    std::to_array<uint8_t>({IORING_OP_NOP, IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_RECV,
+                            IORING_OP_SEND, IORING_OP_SENDMSG, IORING_OP_SHUTDOWN, IORING_OP_CLOSE,
+                            IORING_OP_WRITE, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL});
+// Registrations after the start: opened sockets get slots, and the ring's own descriptor is
+// released at the end.
 constexpr uint8_t kUnregisterRingFds = 21;  // IORING_UNREGISTER_RING_FDS
-constexpr auto kRegistrations = std::to_array<uint8_t>({IORING_REGISTER_FILES_UPDATE, kUnregisterRingFds});
+constexpr auto kRegistrations =
+    std::to_array<uint8_t>({IORING_REGISTER_FILES_UPDATE, kUnregisterRingFds});
 constexpr uint8_t kSqeFlags = IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
 constexpr uint32_t kSlotsMin = 16;
 
@@ -35,7 +38,8 @@ std::string UringFault::text() const { return step + ": " + std::strerror(error)
 
 UringQueue::~UringQueue() {
   if (created_) io_uring_queue_exit(&ring_);
-  for (int i = 0; i < buffer_ring_count_; ++i) munmap(buffer_rings_[i].memory, buffer_rings_[i].bytes);
+  for (int i = 0; i < buffer_ring_count_; ++i)
+    munmap(buffer_rings_[i].memory, buffer_rings_[i].bytes);
 }
 
 std::expected<void, UringFault> UringQueue::create(const Options& options) {
@@ -58,14 +62,15 @@ std::expected<void, UringFault> UringQueue::create(const Options& options) {
 std::expected<void, UringFault> UringQueue::check_opcodes() {
   io_uring_probe* probe = io_uring_get_probe_ring(&ring_);
   if (probe == nullptr) return fault("io_uring_register (probe)", -EINVAL);
-  const bool complete =
-      std::ranges::all_of(kOpcodes, [&](int opcode) { return io_uring_opcode_supported(probe, opcode) != 0; });
+  const bool complete = std::ranges::all_of(
+      kOpcodes, [&](int opcode) { return io_uring_opcode_supported(probe, opcode) != 0; });
   io_uring_free_probe(probe);
   if (!complete) return fault("io_uring opcodes", -EINVAL);
   return {};
 }
 
-std::expected<void, UringFault> UringQueue::create_slots(uint32_t accept_slots, uint32_t own_slots) {
+std::expected<void, UringFault> UringQueue::create_slots(uint32_t accept_slots,
+                                                         uint32_t own_slots) {
   int result = io_uring_register_files_sparse(&ring_, accept_slots + own_slots);
   while (result == -EMFILE && accept_slots + own_slots > kSlotsMin) {  // More than RLIMIT_NOFILE.
     accept_slots = std::max<uint32_t>(accept_slots / 2, 1);
@@ -80,12 +85,14 @@ std::expected<void, UringFault> UringQueue::create_slots(uint32_t accept_slots, 
   return {};
 }
 
-std::expected<io_uring_buf_ring*, UringFault> UringQueue::add_buffer_ring(uint16_t group, uint32_t entries) {
+std::expected<io_uring_buf_ring*, UringFault> UringQueue::add_buffer_ring(uint16_t group,
+                                                                          uint32_t entries) {
   CHECK(entries > 0 && (entries & (entries - 1)) == 0 && entries <= 32768);
   CHECK(buffer_ring_count_ < 2);
   BufferRing& ring = buffer_rings_[buffer_ring_count_];
   ring.bytes = entries * sizeof(io_uring_buf);
-  ring.memory = mmap(nullptr, ring.bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+  ring.memory =
+      mmap(nullptr, ring.bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
   if (ring.memory == MAP_FAILED) return fault("mmap (buffer ring)", -errno);
   ++buffer_ring_count_;
   io_uring_buf_reg registration{};
@@ -114,13 +121,17 @@ std::expected<void, UringFault> UringQueue::enable() {
   restrictions[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
   restrictions[count++].sqe_flags = kSqeFlags;
   // The plain call: Debian's liburing 2.3 does not export its functions for these two.
-  if (int result = io_uring_register(ring_.ring_fd, IORING_REGISTER_RESTRICTIONS, restrictions.data(), count);
+  if (int result = io_uring_register(ring_.ring_fd, IORING_REGISTER_RESTRICTIONS,
+                                     restrictions.data(), count);
       result < 0) {
     return fault("io_uring_register (restrictions)", result);
   }
-  // Saves a table look-up per enter; a thread has room for 16 of them, so a failure is nothing to speak of.
+  // Saves a table look-up per enter; a thread has room for 16 of them, so a failure is nothing to
+  // speak of.
   static_cast<void>(io_uring_register_ring_fd(&ring_));
-  if (int result = io_uring_register(ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0); result < 0) return fault("io_uring_register (enable)", result);
+  if (int result = io_uring_register(ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+      result < 0)
+    return fault("io_uring_register (enable)", result);
   return {};
 }
 
@@ -128,7 +139,8 @@ io_uring_sqe& UringQueue::next_sqe() {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
   while (sqe == nullptr) {
     const int result = io_uring_submit(&ring_);
-    if (result == -EAGAIN || result == -EBUSY) sched_yield();  // The kernel is short of memory for requests.
+    if (result == -EAGAIN || result == -EBUSY)
+      sched_yield();  // The kernel is short of memory for requests.
     CHECK(result >= 0 || result == -EAGAIN || result == -EBUSY || result == -EINTR);
     sqe = io_uring_get_sqe(&ring_);
   }
@@ -147,9 +159,11 @@ void UringQueue::submit_and_wait(uint64_t deadline_ns) {
     wait.tv_nsec = static_cast<long long>(rest % kNsPerSecond);
   }
   io_uring_cqe* cqe = nullptr;
-  // Asking for one completion even to poll: only a call that waits runs the deferred work of the kernel.
+  // Asking for one completion even to poll: only a call that waits runs the deferred work of the
+  // kernel.
   const int result = io_uring_submit_and_wait_timeout(&ring_, &cqe, 1, wait_or_null, nullptr);
-  CHECK(result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN || result == -EBUSY);
+  CHECK(result >= 0 || result == -ETIME || result == -EINTR || result == -EAGAIN ||
+        result == -EBUSY);
 }
 
 std::expected<void, int> UringQueue::set_slot(uint32_t slot, int fd) {
@@ -160,7 +174,8 @@ std::expected<void, int> UringQueue::set_slot(uint32_t slot, int fd) {
 
 std::expected<void, UringFault> probe_uring() {
   UringQueue queue;
-  auto done = queue.create({.entries = 4, .completion_entries = 8, .accept_slots = 4, .own_slots = 4});
+  auto done =
+      queue.create({.entries = 4, .completion_entries = 8, .accept_slots = 4, .own_slots = 4});
   if (!done) return done;
   if (auto ring = queue.add_buffer_ring(0, 4); !ring) return std::unexpected(ring.error());
   if (done = queue.enable(); !done) return done;

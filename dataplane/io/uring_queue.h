@@ -1,5 +1,5 @@
-// One io_uring with exactly what the data plane uses switched on and everything else forbidden: set-up, submission
-// and waiting. What the entries mean is UringRing's business.
+// One io_uring with exactly what the data plane uses switched on and everything else forbidden:
+// set-up, submission and waiting. What the entries mean is UringRing's business.
 //
 // Thread rule: one thread creates, drives and destroys it (IORING_SETUP_SINGLE_ISSUER).
 // Needs Linux 6.1 (DEFER_TASKRUN); only flags that liburing 2.3 knows are ever set.
@@ -25,8 +25,9 @@ class UringQueue {
   struct Options {
     uint32_t entries = 1024;
     uint32_t completion_entries = 8192;
-    uint32_t accept_slots = 1024;  // Registered-file slots the kernel gives to accepted connections: [0, accept_slots).
-    uint32_t own_slots = 1024;     // Slots given by us: [accept_slots, accept_slots + own_slots).
+    uint32_t accept_slots =
+        1024;  // Registered-file slots the kernel gives to accepted connections: [0, accept_slots).
+    uint32_t own_slots = 1024;  // Slots given by us: [accept_slots, accept_slots + own_slots).
   };
 
   UringQueue() = default;
@@ -34,18 +35,23 @@ class UringQueue {
   UringQueue(const UringQueue&) = delete;
   UringQueue& operator=(const UringQueue&) = delete;
 
-  // Sets the ring up, disabled. Slots are cut down to what RLIMIT_NOFILE admits: see accept_slots() and own_slots().
+  // Sets the ring up, disabled. Slots are cut down to what RLIMIT_NOFILE admits: see accept_slots()
+  // and own_slots().
   std::expected<void, UringFault> create(const Options& options);
-  // Registers a provided-buffer ring. REQUIRES: create() and not yet enable(); entries a power of two <= 32768.
+  // Registers a provided-buffer ring. REQUIRES: create() and not yet enable(); entries a power of
+  // two <= 32768.
   std::expected<io_uring_buf_ring*, UringFault> add_buffer_ring(uint16_t group, uint32_t entries);
-  // Forbids every opcode and registration that is not in use (IORING_REGISTER_RESTRICTIONS) and starts the ring.
+  // Forbids every opcode and registration that is not in use (IORING_REGISTER_RESTRICTIONS) and
+  // starts the ring.
   std::expected<void, UringFault> enable();
 
   // Never null: a full submission queue is submitted first.
   io_uring_sqe& next_sqe();
-  // Submits, and waits for one completion until the deadline (CLOCK_MONOTONIC; kNever, or a past one to poll).
+  // Submits, and waits for one completion until the deadline (CLOCK_MONOTONIC; kNever, or a past
+  // one to poll).
   void submit_and_wait(uint64_t deadline_ns);
-  // Calls f(const io_uring_cqe&) for each completion that is there and gives their places back to the kernel.
+  // Calls f(const io_uring_cqe&) for each completion that is there and gives their places back to
+  // the kernel.
   template <typename F>
   void take_completions(F&& f) {
     unsigned head;
@@ -80,7 +86,8 @@ class UringQueue {
   int buffer_ring_count_ = 0;
 };
 
-// Tries on a small ring all that UringRing needs: the set-up, every opcode, a NOP, a provided-buffer ring.
+// Tries on a small ring all that UringRing needs: the set-up, every opcode, a NOP, a
+// provided-buffer ring.
 std::expected<void, UringFault> probe_uring();
 // True when the error of a probe means that this machine or container has no io_uring for us.
 bool uring_is_absent(int error);

@@ -32,7 +32,8 @@ UringRing::UringRing(const RingOptions& options) : options_(options), ops_(nullp
                             .accept_slots = options.sockets_max,
                             .own_slots = options.sockets_max}));
   const uint32_t slots = queue_.accept_slots() + queue_.own_slots();
-  ops_.reset(static_cast<uint16_t*>(std::calloc(slots, sizeof(uint16_t))));  // Pages as they are used.
+  ops_.reset(
+      static_cast<uint16_t*>(std::calloc(slots, sizeof(uint16_t))));  // Pages as they are used.
   CHECK(ops_ != nullptr);
   lend(0, small_, options.small);
   lend(1, bulk_, options.bulk);
@@ -50,7 +51,8 @@ UringRing::~UringRing() {
   ::close(event_);
 }
 
-void UringRing::lend(uint16_t group, std::unique_ptr<BufferPool>& pool, const BufferPoolOptions& options) {
+void UringRing::lend(uint16_t group, std::unique_ptr<BufferPool>& pool,
+                     const BufferPoolOptions& options) {
   CHECK(options.buffers == options.buffers_max);
   pool = std::make_unique<BufferPool>(options);
   auto ring = queue_.add_buffer_ring(group, options.buffers);
@@ -63,7 +65,8 @@ void UringRing::lend(uint16_t group, std::unique_ptr<BufferPool>& pool, const Bu
 
 void UringRing::on_give_back(void* context, Buffer& buffer) {
   Lent& lent = *static_cast<Lent*>(context);
-  io_uring_buf_ring_add(lent.ring, buffer.data, buffer.capacity, static_cast<uint16_t>(buffer.id), lent.mask, 0);
+  io_uring_buf_ring_add(lent.ring, buffer.data, buffer.capacity, static_cast<uint16_t>(buffer.id),
+                        lent.mask, 0);
   io_uring_buf_ring_advance(lent.ring, 1);
 }
 
@@ -80,10 +83,12 @@ std::expected<Socket, int> UringRing::take_slot(int fd) {
 }
 
 std::expected<Socket, int> UringRing::adopt(int fd) {
-  // To io_uring O_NONBLOCK means: answer EAGAIN instead of waiting. Shared by all holders of the same open file.
+  // To io_uring O_NONBLOCK means: answer EAGAIN instead of waiting. Shared by all holders of the
+  // same open file.
   const int flags = fcntl(fd, F_GETFL);
   if (flags < 0) return std::unexpected(errno);
-  if ((flags & O_NONBLOCK) != 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) != 0) return std::unexpected(errno);
+  if ((flags & O_NONBLOCK) != 0 && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) != 0)
+    return std::unexpected(errno);
   auto socket = take_slot(fd);
   if (socket) ::close(fd);
   return socket;
@@ -93,7 +98,8 @@ std::expected<Socket, int> UringRing::open_stream(int family, const StreamOption
   const int fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return std::unexpected(errno);
   const int on = 1;
-  if (family != AF_UNIX && options.no_delay) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (family != AF_UNIX && options.no_delay)
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (options.keep_alive) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
   auto socket = take_slot(fd);
   ::close(fd);
@@ -136,7 +142,8 @@ void UringRing::submit_accept(AcceptLane& lane) {
   lane.peer.length = sizeof lane.peer.local;
   io_uring_sqe& sqe = sqe_for(reinterpret_cast<uint64_t>(&lane) | kTagAccept);
   io_uring_prep_accept(&sqe, lane.set->op->socket.index, &lane.peer.generic, &lane.peer.length, 0);
-  sqe.file_index = IORING_FILE_INDEX_ALLOC;  // liburing 2.3's accept_direct would make it 0: a plain descriptor.
+  sqe.file_index =
+      IORING_FILE_INDEX_ALLOC;  // liburing 2.3's accept_direct would make it 0: a plain descriptor.
   sqe.flags |= IOSQE_FIXED_FILE;
 }
 
@@ -169,7 +176,8 @@ void UringRing::send(SendOp& op, Socket socket, std::span<iovec> vectors) {
   CHECK(!vectors.empty() && vectors.size() <= IOV_MAX);
   start(op, OpKind::kSend, socket);
   io_uring_sqe& sqe = sqe_for(user_data_of(op));
-  constexpr int kFlags = MSG_NOSIGNAL | MSG_WAITALL;  // WAITALL: the kernel itself goes on after a short send.
+  constexpr int kFlags =
+      MSG_NOSIGNAL | MSG_WAITALL;  // WAITALL: the kernel itself goes on after a short send.
   if (vectors.size() == 1) {
     io_uring_prep_send(&sqe, socket.index, vectors[0].iov_base, vectors[0].iov_len, kFlags);
   } else {

@@ -1,11 +1,13 @@
-// The ring on io_uring: registered files, multishot receives into provided buffers, one enter per turn.
+// The ring on io_uring: registered files, multishot receives into provided buffers, one enter per
+// turn.
 //
 // Thread rule: as Ring (IORING_SETUP_SINGLE_ISSUER).
-// Invariants: (1) the low three bits of user_data say whose completion it is, the rest is an address; (2) completions
-// are copied out of the kernel's queue before the first of them runs; (3) an op in flight is in the kernel, in
-// ready_, or parked for buffers.
-// Sockets are registered slots: [0, accept_slots) are given out by the kernel to accepted connections, those behind are ours,
-// for what open_stream() and adopt() bring. They have no descriptor, so RLIMIT_NOFILE does not count them.
+// Invariants: (1) the low three bits of user_data say whose completion it is, the rest is an
+// address; (2) completions are copied out of the kernel's queue before the first of them runs; (3)
+// an op in flight is in the kernel, in ready_, or parked for buffers. Sockets are registered slots:
+// [0, accept_slots) are given out by the kernel to accepted connections, those behind are ours, for
+// what open_stream() and adopt() bring. They have no descriptor, so RLIMIT_NOFILE does not count
+// them.
 #pragma once
 
 #include <array>
@@ -40,7 +42,8 @@ class UringRing final : public Ring {
   // Whose completion: the low bits of user_data.
   static constexpr uint64_t kTagMask = 7;
   static constexpr uint64_t kTagOp = 0;
-  static constexpr uint64_t kTagIgnored = 1;  // Cancellations: what they did shows in the op itself.
+  static constexpr uint64_t kTagIgnored =
+      1;  // Cancellations: what they did shows in the op itself.
   static constexpr uint64_t kTagWake = 2;
   static constexpr uint64_t kTagAccept = 3;
 
@@ -49,8 +52,8 @@ class UringRing final : public Ring {
   static constexpr uint8_t kParked = 0x10;
   static RecvMode recv_mode_of(const Op& op) { return static_cast<RecvMode>(op.mode & kModeMask); }
 
-  // Several one-shot accepts stand behind one AcceptOp, each with its own room for the peer's address, which a
-  // multishot accept could not give and a registered socket cannot be asked for.
+  // Several one-shot accepts stand behind one AcceptOp, each with its own room for the peer's
+  // address, which a multishot accept could not give and a registered socket cannot be asked for.
   static constexpr int kAcceptLanes = 4;
   struct AcceptSet;
   struct AcceptLane {
@@ -102,7 +105,7 @@ class UringRing final : public Ring {
   RingOptions options_;
   UringQueue queue_;
   int event_ = -1;
-  std::array<Lent, 2> lent_;          // By buffer group: small, bulk.
+  std::array<Lent, 2> lent_;  // By buffer group: small, bulk.
   std::vector<Ready> ready_;
   std::unique_ptr<uint16_t[], void (*)(void*)> ops_;  // In flight, by slot.
   std::vector<uint32_t> free_slots_;  // Ours that were used before; then comes next_slot_.

@@ -11,11 +11,16 @@ namespace ringway::io {
 
 void UringRing::run(const Ready& ready) {
   switch (ready.user_data & kTagMask) {
-    case kTagIgnored: return;
-    case kTagWake: return on_wake(ready.flags);
-    case kTagAccept: return on_accept(*reinterpret_cast<AcceptLane*>(ready.user_data & ~kTagMask), ready.result);
-    case kTagOp: break;
-    default: check_failed(__FILE__, __LINE__, "a known tag");
+    case kTagIgnored:
+      return;
+    case kTagWake:
+      return on_wake(ready.flags);
+    case kTagAccept:
+      return on_accept(*reinterpret_cast<AcceptLane*>(ready.user_data & ~kTagMask), ready.result);
+    case kTagOp:
+      break;
+    default:
+      check_failed(__FILE__, __LINE__, "a known tag");
   }
   Op& op = *reinterpret_cast<Op*>(ready.user_data);
   CHECK(op.in_flight);
@@ -35,7 +40,8 @@ void UringRing::run(const Ready& ready) {
 void UringRing::on_recv(Op& op, int32_t result, uint32_t flags) {
   Slice slice;
   if (flags & IORING_CQE_F_BUFFER) {
-    slice = lent_of(op).pool->lend(flags >> IORING_CQE_BUFFER_SHIFT, static_cast<uint32_t>(std::max(result, 0)));
+    slice = lent_of(op).pool->lend(flags >> IORING_CQE_BUFFER_SHIFT,
+                                   static_cast<uint32_t>(std::max(result, 0)));
     if (result <= 0) slice.reset();
   }
   if (flags & IORING_CQE_F_MORE) {
