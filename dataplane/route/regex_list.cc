@@ -12,7 +12,7 @@ namespace ringway::route {
 namespace {
 
 // Below this many rules trying one after the other is faster than the set (route_benchmark).
-constexpr size_t kPrefilterFrom = 8;
+constexpr size_t kPrefilterFrom = 3;
 constexpr int64_t kPrefilterBytesMax = 8 << 20;
 
 }  // namespace

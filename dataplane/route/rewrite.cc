@@ -64,12 +64,15 @@ std::expected<std::shared_ptr<const Rewrite>, std::string> make_rewrite(std::str
 bool apply_rewrite(const Rewrite& rewrite, std::string_view path, std::string& out) {
   std::array<std::string_view, 10> groups;
   if (!rewrite.pattern().matches(path, groups)) return false;
-  out.assign("/");
+  out.clear();
+  const auto append = [&out](std::string_view text) {
+    if (out.empty() && !text.starts_with('/')) out += '/';  // "$1" may bring the slash or not.
+    out += text;
+  };
   for (const Rewrite::Piece& piece : rewrite.pieces()) {
-    out += piece.literal;
-    if (piece.capture != 0) out += groups[static_cast<size_t>(piece.capture)];
+    if (!piece.literal.empty()) append(piece.literal);
+    if (piece.capture != 0) append(groups[static_cast<size_t>(piece.capture)]);
   }
-  if (out.size() > 1 && out[1] == '/') out.erase(0, 1);  // The template or its first capture had the slash.
   return !has_dot_segment(out);
 }
 

@@ -207,6 +207,8 @@ void HealthChecker::schedule_next(Check& check) {
 }
 
 void HealthChecker::start_waiting() {
+  if (starting_) return;   // A probe that got no socket is finished inside begin(): the loop below goes on.
+  starting_ = true;
   while (probes_ < kProbesMax && !waiting_.empty()) {
     const auto found = checks_.find(waiting_.front());
     waiting_.pop_front();
@@ -214,6 +216,7 @@ void HealthChecker::start_waiting() {
     found->second->waiting = false;
     begin(*found->second);
   }
+  starting_ = false;
 }
 
 void HealthChecker::drain() {

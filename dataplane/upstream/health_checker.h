@@ -89,6 +89,7 @@ class HealthChecker {
   std::deque<Key> waiting_;                                      // Due, but kProbesMax are in flight.
   uint64_t last_policy_ = 0;
   uint32_t probes_ = 0;
+  bool starting_ = false;
   bool draining_ = false;
 };
 
