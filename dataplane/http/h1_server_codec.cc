@@ -213,7 +213,8 @@ void H1ServerCodec::send_head(StreamId, const ResponseHead& head, bool end, bool
   }
   // A client told to go on by nothing but this answer may send its body or not: what follows could not be told apart.
   const bool request_unread = in_ == In::kBody && (end || awaits_continue_);
-  if (close || draining_ || request_unread || (end_of_input_ && input_.empty())) keep_alive_ = false;
+  // What a client sent, or still sends, behind an upgrade that is refused may be of the other protocol: never read as a request.
+  if (close || draining_ || request_unread || upgrade_ || (end_of_input_ && input_.empty())) keep_alive_ = false;
 
   HeadFraming framing;
   BodyWriter::Mode mode = BodyWriter::Mode::kDropped;
@@ -282,9 +283,7 @@ void H1ServerCodec::switch_to_tunnel(StreamId) {
 // ---- between requests ----
 
 void H1ServerCodec::finish(StreamId) {
-  // Bytes sent early behind a refused upgrade may be of the other protocol: they are never read as a request.
-  const bool ambiguous = upgrade_ && !input_.empty();
-  if (out_ != Out::kEnded || in_ != In::kHeld || ambiguous || !keep_alive_ || draining_) close_after_output();
+  if (out_ != Out::kEnded || in_ != In::kHeld || !keep_alive_ || draining_) close_after_output();
   head_ = nullptr;
   out_ = Out::kIdle;
   paused_ = false;

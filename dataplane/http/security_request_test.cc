@@ -265,6 +265,7 @@ TEST(SecurityRow, R27_WebsocketRequests) {
   server.answer = false;
   server.feed(request("Upgrade: websocket\r\nSec-WebSocket-Key: k\r\n") + "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n");
   server.respond(426, "no");
+  EXPECT_NE(server.output_text().find("Connection: close\r\n"), std::string::npos);
   server.codec->finish(0);
   EXPECT_EQ(server.heads, 1u);
   EXPECT_TRUE(server.codec->wants_close());
