@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <ctime>
 #include <mutex>
@@ -133,6 +134,13 @@ size_t utf8_sequence(std::string_view text, uint32_t& code_point) {
   return size;
 }
 
+// Bytes at the start of `text` that stand for themselves in a JSON string.
+size_t plain_prefix(std::string_view text) {
+  size_t size = 0;
+  while (size < text.size() && text[size] >= 0x20 && text[size] < 0x7f && text[size] != '"' && text[size] != '\\') ++size;
+  return size;
+}
+
 size_t append_u(char* into, uint32_t unit) {
   static constexpr char kHex[] = "0123456789abcdef";
   into[0] = '\\';
@@ -194,6 +202,14 @@ bool LogLimiter::allow(uint64_t now_ns, uint64_t& suppressed) {
 bool append_json_escaped(std::string& out, std::string_view text, size_t bytes_max) {
   const size_t end = out.size() + bytes_max;
   while (!text.empty()) {
+    const size_t plain = plain_prefix(text);
+    if (plain > 0) {
+      const size_t bytes = std::min(plain, end - out.size());
+      out.append(text.data(), bytes);
+      text.remove_prefix(bytes);
+      if (bytes < plain) return false;
+      continue;
+    }
     char piece[12];
     size_t size = 0;
     uint32_t code_point = 0;
@@ -204,9 +220,6 @@ bool append_json_escaped(std::string& out, std::string_view text, size_t bytes_m
       piece[0] = '\\';
       piece[1] = static_cast<char>(code_point);
       size = 2;
-    } else if (code_point >= 0x20 && code_point < 0x7f) {
-      piece[0] = static_cast<char>(code_point);
-      size = 1;
     } else if (code_point < 0x10000) {
       size = append_u(piece, code_point);
     } else {

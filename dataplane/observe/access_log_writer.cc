@@ -104,7 +104,7 @@ void AccessLogWriter::on_write(io::Completion&& completion) {
     written_ += static_cast<size_t>(completion.result);
     stats_.bytes_written += static_cast<uint64_t>(completion.result);
     stats_.last_error = 0;
-  } else if (completion.result != -EINTR && completion.result != -EAGAIN) {
+  } else if (completion.result != -EINTR && completion.result != -EAGAIN && completion.result != -ECANCELED) {
     ++stats_.errors;
     stats_.last_error = completion.result == 0 ? EIO : -completion.result;
     log_limited(write_errors, ring_.now_ns(), LogLevel::kError, "access log {}: {}; lines are dropped", options_.path,
