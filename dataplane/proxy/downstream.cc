@@ -70,9 +70,12 @@ void Downstream::on_transport_data(io::Slice data) {
   in_codec_ = true;
   codec_.feed(std::move(data));
   in_codec_ = false;
-  // Requests behind the one being served wait in the codec; a flood of them waits in the kernel.
-  if (codec_.buffered() > kLowWater) transport_.pause_reading();
   after_event();
+  // A request behind the one being served waits in the codec, in receive buffers that all connections live on: what comes behind
+  // it waits in the kernel.
+  if (state_ == State::kServing && exchange_ != nullptr && exchange_->request_ended() && codec_.buffered() > 0) {
+    transport_.pause_reading();
+  }
 }
 
 void Downstream::on_transport_end() {
@@ -180,7 +183,7 @@ void Downstream::finish_done_exchange() {
   in_codec_ = true;
   codec_.finish(stream);       // The next pipelined request may begin in here.
   in_codec_ = false;
-  if (codec_.buffered() <= kLowWater) transport_.resume_reading();
+  if (exchange_ == nullptr || !exchange_->request_ended() || codec_.buffered() == 0) transport_.resume_reading();
   if (exchange_ == nullptr && (context_.draining || transport_.input_ended())) begin_closing();
 }
 

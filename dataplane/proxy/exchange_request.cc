@@ -10,8 +10,8 @@ namespace {
 
 // Bodies from here on are received in bulk buffers.
 constexpr uint64_t kBulkBytes = 64 * 1024;
-// What may wait for a connection before the client is paused.
-constexpr size_t kWaitingBodyMax = 64 * 1024;
+// What may wait for a connection before the client is paused: it sits in receive buffers, which all connections live on.
+constexpr size_t kWaitingBodyMax = 4 * 1024;
 
 std::string_view without_port(std::string_view authority) {
   const size_t bracket = authority.rfind(']');
@@ -205,7 +205,7 @@ void Exchange::send_request(UpstreamConnection& connection) {
 }
 
 void Exchange::forward_body(io::Slice data, bool end) {
-  if (!tunnel_) retry_.keep(data);
+  if (!tunnel_) retry_.keep(data, context_.ring.output_pool());
   if (upstream_->queued() == 0) upstream_write_ns_ = context_.now_ns();   // A stall is counted from here.
   upstream_->codec().send_body(upstream_->stream(), std::move(data), end);
   upstream_->mark_dirty();

@@ -23,7 +23,9 @@ uint64_t Exchange::next_deadline(uint64_t now_ns) {
                                         policy.body_timeout_ns, policy.write_stall_timeout_ns});
   if (timeouts.request_total_ns != 0) nearest = std::min(nearest, begin_ns_ + timeouts.request_total_ns);
   if (phase_ == Phase::kWaiting) nearest = std::min(nearest, try_begin_ns_ + timeouts.connect_ns);
-  if (phase_ == Phase::kStreaming && !response_paused_) {
+  if (phase_ == Phase::kStreaming && upstream_->queued() > 0) {
+    nearest = std::min(nearest, upstream_write_ns_ + timeouts.request_idle_ns);
+  } else if (phase_ == Phase::kStreaming && request_ended_ && !response_paused_) {
     nearest = std::min(nearest, std::max(upstream_read_ns_, upstream_write_ns_) + timeouts.response_idle_ns);
   }
   if (policy.body_rate_bytes_per_second_min != 0 && !request_ended_) nearest = std::min(nearest, now_ns + kNsPerSecond);

@@ -8,6 +8,7 @@ void Retry::begin(const route::RetryPolicy& policy, http::Method method, uint64_
   method_ = method;
   begin_ns_ = now_ns;
   replayable_ = policy.tries > 1;
+  keeps_ = replayable_ && (http::is_idempotent(method) || policy.non_idempotent);
 }
 
 void Retry::reset() {
@@ -27,14 +28,14 @@ void Retry::forget_last_endpoint() {
   if (tried_count_ > 0) --tried_count_;
 }
 
-void Retry::keep(const io::Slice& data) {
-  if (!replayable_ || data.empty()) return;
-  if (kept_.size() + data.size() > policy_->replay_bytes_max) {
-    replayable_ = false;
+void Retry::keep(const io::Slice& data, io::BufferPool& output_pool) {
+  if (data.empty() || !replayable_) return;
+  if (!keeps_ || kept_.size() + data.size() > policy_->replay_bytes_max) {
+    replayable_ = false;   // Bytes go out that could not be sent again.
     kept_.clear();
     return;
   }
-  kept_.push(data.share());
+  kept_.append_copy(output_pool, data.view());
 }
 
 void Retry::stop_keeping() {

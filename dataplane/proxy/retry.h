@@ -33,8 +33,9 @@ class Retry {
   std::span<const upstream::EndpointState* const> tried() const { return {tried_.data(), tried_count_}; }
   uint32_t tries() const { return tries_; }
 
-  // Keeps a second reference to body bytes on their way upstream; beyond the bound it gives up replaying and lets all go.
-  void keep(const io::Slice& data);
+  // Keeps a copy of body bytes on their way upstream, when the method allows a replay at all; beyond the bound it gives up and lets all
+  // go. A copy, into the output pool: a share would pin receive buffers, which all connections of the worker live on.
+  void keep(const io::Slice& data, io::BufferPool& output_pool);
   const io::SliceQueue& kept() const { return kept_; }
   void stop_keeping();                          // The response began.
 
@@ -44,6 +45,7 @@ class Retry {
  private:
   const route::RetryPolicy* policy_ = nullptr;
   http::Method method_ = http::Method::kOther;
+  bool keeps_ = false;         // The body is worth keeping: a try that sent it may be repeated.
   bool replayable_ = true;
   uint32_t tries_ = 0;
   uint32_t tried_count_ = 0;

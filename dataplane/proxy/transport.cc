@@ -104,7 +104,9 @@ void Transport::flush() {
     if (!output_.empty()) return send_queue(output_);
   } else {
     // Encrypt no more than one send's worth ahead: plaintext waits uncopied.
-    if (!output_.empty() && cipher_.size() < kLowWater && tls_->state() == tls::SessionState::kOpen) {
+    // A client that said close_notify has ended its side only; answers still go out.
+    const bool sends = tls_->state() == tls::SessionState::kOpen || tls_->state() == tls::SessionState::kClosed;
+    if (!output_.empty() && cipher_.size() < kLowWater && sends) {
       if (!tls_->send(output_, cipher_)) return fail(0);
     }
     if (!cipher_.empty()) return send_queue(cipher_);
@@ -147,7 +149,8 @@ void Transport::end_output() {
 
 void Transport::finish_output_if_flushed() {
   if (!end_output_wanted_ || output_ended_ || !flushed()) return;
-  if (tls_ != nullptr && tls_->state() == tls::SessionState::kOpen) {
+  if (tls_ != nullptr && !close_notify_sent_) {
+    close_notify_sent_ = true;
     tls_->shutdown(cipher_);
     if (!cipher_.empty()) return send_queue(cipher_);
   }

@@ -92,6 +92,7 @@ class Transport {
   bool end_output_wanted_ = false;
   bool output_ended_ = false;
   bool failed_ = false;
+  bool close_notify_sent_ = false;
   bool dirty_ = false;
   bool closing_ = false;
 };
