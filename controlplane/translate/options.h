@@ -29,7 +29,7 @@ struct Options {
   std::string annotation_prefix = "nginx.ingress.kubernetes.io/";
   std::string default_backend;           // "namespace/service:port"; "" = 404 by the proxy.
   std::string default_certificate;       // "namespace/secret"; "" = self-signed by the proxy.
-  bool loopback_endpoints = false;       // Endpoints in 127.0.0.0/8 and ::1 are allowed (directory mode).
+  bool loopback_endpoints = false;          // Endpoints in 127.0.0.0/8 and ::1 are allowed (directory mode).
   bool external_names = false;           // Services of type ExternalName are allowed (addresses only).
 };
 
