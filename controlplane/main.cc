@@ -56,7 +56,7 @@ int serve_until_signal(const ControllerOptions& options) {
     if (!started) return fail(started.error());
     admin = std::move(*started);
   }
-  log_info("ringway-controller {}: {} → {}", RINGWAY_VERSION, options.directory, options.server.listen);
+  log_info("ringway-controller {}: {} for proxies at {}", RINGWAY_VERSION, options.directory, options.server.listen);
 
   std::atomic<bool> stopping = false;
   std::atomic<bool> failed = false;

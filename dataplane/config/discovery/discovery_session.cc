@@ -129,17 +129,26 @@ void DiscoveryClient::Session::on_received(std::string_view bytes) {
     if (tls_->handshake_done() && stream_ == nullptr) open_stream();
     bytes = plaintext_;
   }
-  const bool good = stream_ == nullptr || bytes.empty() || stream_->feed(bytes);
+  if (stream_ != nullptr && !bytes.empty()) stream_->feed(bytes);
   explicit_bzero(plaintext_.data(), plaintext_.size());
   if (status.state == DiscoveryState::kClosing) return;
   flush();
   if (status.state == DiscoveryState::kClosing) return;
-  if (!good) {
+  // Asked after the flush: nghttp2 answers some violations first (GOAWAY, RST_STREAM), and is done with the stream then.
+  if (stream_ != nullptr && !stream_->end_reason().empty()) {
     if (stream_->asked_for_calm()) ping_ms_ = std::min(2 * ping_ms_, kPingMsMax);
     return fail(stream_->end_reason());
   }
+  watch_transaction();
   if (tls_ != nullptr && !tls_->error().empty()) return fail(tls_->error());
   if (tls_ != nullptr && tls_->ended()) return fail("controller closed the connection");
+}
+
+// A transaction that never becomes whole is a fault too, also when PINGs keep the connection alive: from the first byte of its first message.
+void DiscoveryClient::Session::watch_transaction() {
+  const bool begun = assembly_.open() || (stream_ != nullptr && stream_->mid_message());
+  if (!begun) transaction_timer_.cancel();
+  if (begun && !transaction_timer_.armed()) arm(transaction_timer_, options_.times.transaction_ms);
 }
 
 void DiscoveryClient::Session::flush() {
@@ -174,14 +183,12 @@ bool DiscoveryClient::Session::on_message(std::string_view bytes) {
 }
 
 void DiscoveryClient::Session::apply(v1::Transaction&& message, size_t wire_bytes) {
-  if (!assembly_.open()) arm(transaction_timer_, options_.times.transaction_ms);
   status.resources_received += static_cast<uint64_t>(message.upserts_size()) + static_cast<uint64_t>(message.removals_size());
   switch (assembly_.add(std::move(message), wire_bytes)) {
     case TransactionAssembly::Progress::kMore: return;
     case TransactionAssembly::Progress::kBroken: return fail(std::string(assembly_.fault()));
     case TransactionAssembly::Progress::kComplete: break;
   }
-  transaction_timer_.cancel();
   auto assembled = assembly_.finish(set);
   if (!assembled) return refuse(assembled.error());
   accept(std::move(*assembled));

@@ -50,6 +50,7 @@ class DiscoveryClient::Session final : public ControllerSocket::Owner, public Gr
   void on_ping_timer();
   void on_transaction_timer();
 
+  void watch_transaction();
   void connect();
   void open_stream();
   void say_hello();

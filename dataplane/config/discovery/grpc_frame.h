@@ -32,7 +32,7 @@ class GrpcFrameDecoder {
   bool next(std::string_view& input);
   std::string_view message() const { return message_; }
   FrameError error() const { return error_; }
-  bool mid_message() const { return head_bytes_ != 0; }  // The stream must not end here.
+  bool mid_message() const { return head_bytes_ != 0 && !complete_; }  // The stream must not end here.
 
  private:
   const uint32_t message_bytes_max_;

@@ -105,6 +105,11 @@ struct GrpcStream::Callbacks {
     return 0;
   }
 
+  static int on_error(nghttp2_session*, int, const char* text, size_t length, void* user_data) {
+    self(user_data).complaint_ = printable({text, length});
+    return 0;
+  }
+
   static ssize_t read(nghttp2_session*, int32_t, uint8_t* into, size_t length, uint32_t* flags, nghttp2_data_source*,
                       void* user_data) {
     return self(user_data).read_body(into, length, flags);
@@ -119,6 +124,7 @@ GrpcStream::GrpcStream(Owner& owner, const Call& call, uint32_t message_bytes_ma
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, Callbacks::on_frame);
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, Callbacks::on_data);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, Callbacks::on_stream_close);
+  nghttp2_session_callbacks_set_error_callback2(callbacks, Callbacks::on_error);
   nghttp2_session* session = nullptr;
   CHECK(nghttp2_session_client_new(&session, callbacks, this) == 0);
   nghttp2_session_callbacks_del(callbacks);
@@ -143,13 +149,10 @@ GrpcStream::GrpcStream(Owner& owner, const Call& call, uint32_t message_bytes_ma
   CHECK(stream_id_ > 0);
 }
 
-bool GrpcStream::feed(std::string_view bytes) {
-  if (!end_reason_.empty()) return false;
+void GrpcStream::feed(std::string_view bytes) {
+  if (!end_reason_.empty()) return;
   const ssize_t used = nghttp2_session_mem_recv(session_.get(), reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
-  if (used < 0 && end_reason_.empty()) end("HTTP/2: " + std::string(nghttp2_strerror(static_cast<int>(used))));
-  // nghttp2 answers a violation by a GOAWAY of its own and then wants neither to read nor to write.
-  if (end_reason_.empty() && nghttp2_session_want_read(session_.get()) == 0) end("HTTP/2: protocol violation by the controller");
-  return end_reason_.empty();
+  if (used < 0) end("HTTP/2: " + std::string(nghttp2_strerror(static_cast<int>(used))));
 }
 
 void GrpcStream::send(std::string_view message) {
@@ -169,6 +172,10 @@ void GrpcStream::take_output(std::string& out) {
     const ssize_t length = nghttp2_session_mem_send(session_.get(), &bytes);
     if (length <= 0) {
       if (length < 0) end("HTTP/2: " + std::string(nghttp2_strerror(static_cast<int>(length))));
+      // After a GOAWAY of its own nghttp2 wants neither to read nor to write.
+      if (nghttp2_session_want_read(session_.get()) == 0 && nghttp2_session_want_write(session_.get()) == 0) {
+        end("HTTP/2: protocol violation" + (complaint_.empty() ? "" : ": " + complaint_));
+      }
       return;
     }
     out.append(view(bytes, static_cast<size_t>(length)));
@@ -236,7 +243,7 @@ bool GrpcStream::on_data(std::string_view bytes) {
 }
 
 void GrpcStream::on_stream_close(uint32_t error_code) {
-  end("stream reset: " + std::string(nghttp2_http2_strerror(error_code)));
+  end("HTTP/2: stream reset: " + std::string(nghttp2_http2_strerror(error_code)) + (complaint_.empty() ? "" : ": " + complaint_));
 }
 
 }  // namespace ringway::config

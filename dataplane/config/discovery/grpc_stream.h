@@ -35,14 +35,16 @@ class GrpcStream {
   GrpcStream(const GrpcStream&) = delete;
   GrpcStream& operator=(const GrpcStream&) = delete;
 
-  // Takes bytes of the peer. False: the stream is over, end_reason() says why (never empty then).
-  bool feed(std::string_view bytes);
+  // Takes bytes of the peer. Whether the stream goes on is known after the next take_output(): see end_reason().
+  void feed(std::string_view bytes);
   void send(std::string_view message);   // Queues one message.
   void ping();
   // Appends what is to be written to the peer now.
   void take_output(std::string& out);
 
+  // Why the stream is over; "" while it is not.
   const std::string& end_reason() const { return end_reason_; }
+  bool mid_message() const { return decoder_.mid_message(); }   // A message has begun and is not complete.
   bool asked_for_calm() const { return asked_for_calm_; }   // GOAWAY ENHANCE_YOUR_CALM: too many PINGs.
 
  private:
@@ -71,6 +73,7 @@ class GrpcStream {
   std::string content_type_;
   std::string grpc_status_;
   std::string grpc_message_;
+  std::string complaint_;       // nghttp2's words for what was wrong.
   std::string end_reason_;
 };
 
