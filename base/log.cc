@@ -15,16 +15,22 @@
 namespace ringway {
 namespace {
 
-constexpr size_t kLineBytesMax = 4096;  // PIPE_BUF: a line is written whole or not at all, and a writable pipe has that room (pipe(7)).
+constexpr size_t kLineBytesMax = 4096;  // PIPE_BUF: a line is written whole or not at all, and a
+                                        // writable pipe has that room (pipe(7)).
 std::atomic<uint64_t> lines_dropped{0};
 
 constexpr spdlog::level::level_enum level_of(LogLevel level) {
   switch (level) {
-    case LogLevel::kDebug: return spdlog::level::debug;
-    case LogLevel::kInfo: return spdlog::level::info;
-    case LogLevel::kWarning: return spdlog::level::warn;
-    case LogLevel::kError: return spdlog::level::err;
-    case LogLevel::kOff: break;
+    case LogLevel::kDebug:
+      return spdlog::level::debug;
+    case LogLevel::kInfo:
+      return spdlog::level::info;
+    case LogLevel::kWarning:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      return spdlog::level::err;
+    case LogLevel::kOff:
+      break;
   }
   return spdlog::level::off;
 }
@@ -32,20 +38,26 @@ constexpr spdlog::level::level_enum level_of(LogLevel level) {
 std::string_view level_word(spdlog::level::level_enum level) {
   switch (level) {
     case spdlog::level::trace:
-    case spdlog::level::debug: return "debug";
-    case spdlog::level::info: return "info";
-    case spdlog::level::warn: return "warn";
-    default: return "error";
+    case spdlog::level::debug:
+      return "debug";
+    case spdlog::level::info:
+      return "info";
+    case spdlog::level::warn:
+      return "warn";
+    default:
+      return "error";
   }
 }
 
 void append_time(std::string& out, std::chrono::system_clock::time_point when) {
-  const int64_t ms = std::chrono::duration_cast<std::chrono::milliseconds>(when.time_since_epoch()).count();
+  const int64_t ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(when.time_since_epoch()).count();
   const time_t seconds = static_cast<time_t>(ms / 1000);
   tm utc{};
   gmtime_r(&seconds, &utc);
-  fmt::format_to(std::back_inserter(out), "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
-                 utc.tm_hour, utc.tm_min, utc.tm_sec, ms % 1000);
+  fmt::format_to(std::back_inserter(out), "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+                 utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min,
+                 utc.tm_sec, ms % 1000);
 }
 
 // Text lines keep UTF-8; only what could break the line or drive a terminal is shown by its number.
@@ -64,7 +76,8 @@ void append_text_escaped(std::string& out, std::string_view text, size_t bytes_m
 
 class LineFormatter final : public spdlog::formatter {
  public:
-  LineFormatter(LogFormat format, std::string program) : format_(format), program_(std::move(program)) {}
+  LineFormatter(LogFormat format, std::string program)
+      : format_(format), program_(std::move(program)) {}
 
   void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& into) override {
     line_.clear();
@@ -88,7 +101,9 @@ class LineFormatter final : public spdlog::formatter {
     into.append(line_.data(), line_.data() + line_.size());
   }
 
-  std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<LineFormatter>(format_, program_); }
+  std::unique_ptr<spdlog::formatter> clone() const override {
+    return std::make_unique<LineFormatter>(format_, program_);
+  }
 
  private:
   LogFormat format_;
@@ -111,17 +126,25 @@ class DescriptorSink final : public spdlog::sinks::base_sink<std::mutex> {
     }
   }
   void flush_() override {}
-  void set_formatter_(std::unique_ptr<spdlog::formatter> formatter) override { formatter_ = std::move(formatter); }
+  void set_formatter_(std::unique_ptr<spdlog::formatter> formatter) override {
+    formatter_ = std::move(formatter);
+  }
 
  private:
   int fd_;
 };
 
-// Length of the well-formed UTF-8 sequence at the start of `text` (RFC 3629 section 4), 0 when there is none.
+// Length of the well-formed UTF-8 sequence at the start of `text` (RFC 3629 section 4), 0 when
+// there is none.
 size_t utf8_sequence(std::string_view text, uint32_t& code_point) {
   const auto at = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned first = at(0);
-  const size_t size = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
+  const size_t size = first < 0x80   ? 1
+                      : first < 0xc2 ? 0
+                      : first < 0xe0 ? 2
+                      : first < 0xf0 ? 3
+                      : first < 0xf5 ? 4
+                                     : 0;
   if (size == 0 || size > text.size()) return 0;
   static constexpr std::array<unsigned, 5> kFirstMask{0, 0x7f, 0x1f, 0x0f, 0x07};
   code_point = first & kFirstMask[size];
@@ -130,14 +153,18 @@ size_t utf8_sequence(std::string_view text, uint32_t& code_point) {
     code_point = (code_point << 6) | (at(i) & 0x3f);
   }
   static constexpr std::array<uint32_t, 5> kSmallest{0, 0, 0x80, 0x800, 0x10000};
-  if (code_point < kSmallest[size] || code_point > 0x10ffff || (code_point >= 0xd800 && code_point < 0xe000)) return 0;
+  if (code_point < kSmallest[size] || code_point > 0x10ffff ||
+      (code_point >= 0xd800 && code_point < 0xe000))
+    return 0;
   return size;
 }
 
 // Bytes at the start of `text` that stand for themselves in a JSON string.
 size_t plain_prefix(std::string_view text) {
   size_t size = 0;
-  while (size < text.size() && text[size] >= 0x20 && text[size] < 0x7f && text[size] != '"' && text[size] != '\\') ++size;
+  while (size < text.size() && text[size] >= 0x20 && text[size] < 0x7f && text[size] != '"' &&
+         text[size] != '\\')
+    ++size;
   return size;
 }
 
@@ -174,14 +201,19 @@ void setup_log(const LogOptions& options) {
   spdlog::set_default_logger(std::move(logger));
 }
 
-bool log_enabled(LogLevel level) { return spdlog::default_logger_raw()->should_log(level_of(level)); }
+bool log_enabled(LogLevel level) {
+  return spdlog::default_logger_raw()->should_log(level_of(level));
+}
 uint64_t log_lines_dropped() { return lines_dropped.load(std::memory_order_relaxed); }
 
 void log_line(LogLevel level, std::string_view message) {
-  spdlog::default_logger_raw()->log(level_of(level), spdlog::string_view_t(message.data(), message.size()));
+  spdlog::default_logger_raw()->log(level_of(level),
+                                    spdlog::string_view_t(message.data(), message.size()));
 }
 
-void log_formatted(LogLevel level, fmt::string_view format, fmt::format_args arguments) { log_line(level, fmt::vformat(format, arguments)); }
+void log_formatted(LogLevel level, fmt::string_view format, fmt::format_args arguments) {
+  log_line(level, fmt::vformat(format, arguments));
+}
 
 bool LogLimiter::allow(uint64_t now_ns, uint64_t& suppressed) {
   suppressed = 0;

@@ -12,17 +12,23 @@
 namespace ringway::observe {
 namespace {
 
-// Of the escaped text. A line is at most kLineBytesMax: the sum of all fields and what stands between them.
-constexpr size_t kTargetBytesMax = 8192, kAgentBytesMax = 1024, kRefererBytesMax = 2048, kWordBytesMax = 256;
+// Of the escaped text. A line is at most kLineBytesMax: the sum of all fields and what stands
+// between them.
+constexpr size_t kTargetBytesMax = 8192, kAgentBytesMax = 1024, kRefererBytesMax = 2048,
+                 kWordBytesMax = 256;
 constexpr size_t kLineBytesMax = 16384;
 
-constexpr std::array<std::string_view, 12> kMonths{"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+constexpr std::array<std::string_view, 12> kMonths{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
 std::string_view version_text(http::Version version) {
   switch (version) {
-    case http::Version::k10: return "HTTP/1.0";
-    case http::Version::k11: return "HTTP/1.1";
-    case http::Version::k2: return "HTTP/2.0";
+    case http::Version::k10:
+      return "HTTP/1.0";
+    case http::Version::k11:
+      return "HTTP/1.1";
+    case http::Version::k2:
+      return "HTTP/2.0";
   }
   return "";
 }
@@ -46,7 +52,8 @@ void append_seconds(std::string& out, uint64_t ns) {
   append_padded(out, static_cast<uint32_t>(ns / 1'000'000 % 1000), 3);
 }
 
-// As nginx escapes log variables: quotes, backslashes, controls and everything above 0x7e as \xXX; "-" for nothing.
+// As nginx escapes log variables: quotes, backslashes, controls and everything above 0x7e as \xXX;
+// "-" for nothing.
 void append_quoted_safe(std::string& out, std::string_view text, size_t bytes_max) {
   if (text.empty()) {
     out += '-';
@@ -70,27 +77,38 @@ struct CivilTime {
   uint32_t year, month, day, hour, minute, second;
 };
 
-// UTC from seconds since the epoch, in the proleptic Gregorian calendar ("chrono-compatible low-level date algorithms", civil_from_days).
+// UTC from seconds since the epoch, in the proleptic Gregorian calendar ("chrono-compatible
+// low-level date algorithms", civil_from_days).
 CivilTime civil_time(int64_t seconds) {
   const int64_t days = (seconds >= 0 ? seconds : seconds - 86399) / 86400;
   const auto of_day = static_cast<uint32_t>(seconds - days * 86400);
   const int64_t z = days + 719468;
   const int64_t era = (z >= 0 ? z : z - 146096) / 146097;
   const auto day_of_era = static_cast<uint32_t>(z - era * 146097);
-  const uint32_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
-  const uint32_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+  const uint32_t year_of_era =
+      (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+  const uint32_t day_of_year =
+      day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
   const uint32_t shifted_month = (5 * day_of_year + 2) / 153;
   const uint32_t month = shifted_month < 10 ? shifted_month + 3 : shifted_month - 9;
-  const auto year = static_cast<uint32_t>(static_cast<int64_t>(year_of_era) + era * 400 + (month <= 2 ? 1 : 0));
-  return {year, month, day_of_year - (153 * shifted_month + 2) / 5 + 1, of_day / 3600, of_day / 60 % 60, of_day % 60};
+  const auto year =
+      static_cast<uint32_t>(static_cast<int64_t>(year_of_era) + era * 400 + (month <= 2 ? 1 : 0));
+  return {year,
+          month,
+          day_of_year - (153 * shifted_month + 2) / 5 + 1,
+          of_day / 3600,
+          of_day / 60 % 60,
+          of_day % 60};
 }
 
 }  // namespace
 
-// Lines in a ring of bytes: the worker writes behind `head`, the control thread reads behind `tail`. One writer, one reader, so two counters are all
-// the synchronisation there is: neither side ever waits for the other.
+// Lines in a ring of bytes: the worker writes behind `head`, the control thread reads behind
+// `tail`. One writer, one reader, so two counters are all the synchronisation there is: neither
+// side ever waits for the other.
 struct AccessLog::Buffers {
-  explicit Buffers(uint32_t bytes_max) : bytes(new char[std::bit_ceil(bytes_max)]), mask(std::bit_ceil(bytes_max) - 1) {
+  explicit Buffers(uint32_t bytes_max)
+      : bytes(new char[std::bit_ceil(bytes_max)]), mask(std::bit_ceil(bytes_max) - 1) {
     line.reserve(kLineBytesMax);
     time_text.reserve(32);
   }
@@ -123,7 +141,7 @@ struct AccessLog::Buffers {
   alignas(64) std::atomic<uint64_t> tail{0};
   // The worker's own.
   alignas(64) std::string line;
-  std::string time_text;          // Of second `time_second`.
+  std::string time_text;  // Of second `time_second`.
   int64_t time_second = INT64_MIN;
 };
 
@@ -156,7 +174,8 @@ void format_time(std::string& out, int64_t second, AccessLogFormat format) {
   if (format == AccessLogFormat::kCombined) out += " +0000";
 }
 
-void json_text(std::string& out, std::string_view key, std::string_view value, size_t bytes_max = kWordBytesMax) {
+void json_text(std::string& out, std::string_view key, std::string_view value,
+               size_t bytes_max = kWordBytesMax) {
   out += ",\"";
   out += key;
   out += "\":\"";
@@ -183,7 +202,10 @@ void format_json(std::string& out, const AccessRecord& record, std::string_view 
   out += time_text;
   out += '.';
   const int64_t below_second = record.wall_ns % 1'000'000'000;
-  append_padded(out, static_cast<uint32_t>((below_second + (below_second < 0 ? 1'000'000'000 : 0)) / 1'000'000), 3);
+  append_padded(
+      out,
+      static_cast<uint32_t>((below_second + (below_second < 0 ? 1'000'000'000 : 0)) / 1'000'000),
+      3);
   out += "Z\"";
   json_text(out, "remote_addr", record.peer);
   json_text(out, "request_id", record.request_id);
@@ -213,8 +235,10 @@ void format_json(std::string& out, const AccessRecord& record, std::string_view 
 }
 
 // ingress-nginx's default (log-format-upstream), which begins with nginx's "combined":
-// $remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent" $request_length $request_time
-// [$proxy_upstream_name] [$proxy_alternative_upstream_name] $upstream_addr $upstream_response_length $upstream_response_time $upstream_status $req_id
+// $remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer"
+// "$http_user_agent" $request_length $request_time
+// [$proxy_upstream_name] [$proxy_alternative_upstream_name] $upstream_addr
+// $upstream_response_length $upstream_response_time $upstream_status $req_id
 void format_combined(std::string& out, const AccessRecord& record, std::string_view time_text) {
   append_quoted_safe(out, record.peer, kWordBytesMax);
   out += " - - [";
@@ -270,7 +294,8 @@ void format_combined(std::string& out, const AccessRecord& record, std::string_v
 }  // namespace
 
 AccessLog::AccessLog(AccessLogFormat format, uint32_t bytes_max) : format_(format) {
-  if (format != AccessLogFormat::kOff) buffers_ = std::make_unique<Buffers>(std::max<uint32_t>(bytes_max, kLineBytesMax));
+  if (format != AccessLogFormat::kOff)
+    buffers_ = std::make_unique<Buffers>(std::max<uint32_t>(bytes_max, kLineBytesMax));
 }
 
 AccessLog::~AccessLog() = default;
@@ -278,7 +303,8 @@ AccessLog::~AccessLog() = default;
 bool AccessLog::append(const AccessRecord& record) {
   if (format_ == AccessLogFormat::kOff) return true;
   Buffers& buffers = *buffers_;
-  const int64_t second = record.wall_ns / 1'000'000'000 - (record.wall_ns % 1'000'000'000 < 0 ? 1 : 0);
+  const int64_t second =
+      record.wall_ns / 1'000'000'000 - (record.wall_ns % 1'000'000'000 < 0 ? 1 : 0);
   if (second != buffers.time_second) {
     format_time(buffers.time_text, second, format_);
     buffers.time_second = second;

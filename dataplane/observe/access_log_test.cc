@@ -66,12 +66,13 @@ TEST(AccessLogTest, Json) {
   const route::Route route = shop_route();
   AccessRecord r = record();
   r.route = &route;
-  EXPECT_EQ(line_of(AccessLogFormat::kJson, r),
-            R"({"time":"2026-11-23T06:05:36.123Z","remote_addr":"192.0.2.7","request_id":"0123456789abcdef","method":"GET","scheme":"https",)"
-            R"("host":"shop.example.com","target":"/cart?id=1","protocol":"HTTP/1.1","status":200,"bytes_received":5,"bytes_sent":1234,)"
-            R"("request_time":0.012,"referer":"https://example.com/","user_agent":"curl/7.88.1","upstream_addr":"10.0.0.1:8080",)"
-            R"("upstream_response_time":0.010,"upstream_tries":2,"namespace":"shop","ingress":"front","service":"cart","service_port":"80"})"
-            "\n");
+  EXPECT_EQ(
+      line_of(AccessLogFormat::kJson, r),
+      R"({"time":"2026-11-23T06:05:36.123Z","remote_addr":"192.0.2.7","request_id":"0123456789abcdef","method":"GET","scheme":"https",)"
+      R"("host":"shop.example.com","target":"/cart?id=1","protocol":"HTTP/1.1","status":200,"bytes_received":5,"bytes_sent":1234,)"
+      R"("request_time":0.012,"referer":"https://example.com/","user_agent":"curl/7.88.1","upstream_addr":"10.0.0.1:8080",)"
+      R"("upstream_response_time":0.010,"upstream_tries":2,"namespace":"shop","ingress":"front","service":"cart","service_port":"80"})"
+      "\n");
 }
 
 TEST(AccessLogTest, CombinedIsTheDefaultOfIngressNginx) {
@@ -79,12 +80,15 @@ TEST(AccessLogTest, CombinedIsTheDefaultOfIngressNginx) {
   AccessRecord r = record();
   r.route = &route;
   EXPECT_EQ(line_of(AccessLogFormat::kCombined, r),
-            "192.0.2.7 - - [23/Nov/2026:06:05:36 +0000] \"GET /cart?id=1 HTTP/1.1\" 200 1234 \"https://example.com/\" \"curl/7.88.1\" 5 0.012 "
+            "192.0.2.7 - - [23/Nov/2026:06:05:36 +0000] \"GET /cart?id=1 HTTP/1.1\" 200 1234 "
+            "\"https://example.com/\" \"curl/7.88.1\" 5 0.012 "
             "[shop-cart-80] [] 10.0.0.1:8080 1234 0.010 200 0123456789abcdef\n");
   AccessRecord none;
   none.wall_ns = 0;
   none.peer = "::1";
-  EXPECT_EQ(line_of(AccessLogFormat::kCombined, none), "::1 - - [01/Jan/1970:00:00:00 +0000] \"-\" 499 0 \"-\" \"-\" 0 0.000 [] [] - - - - -\n");
+  EXPECT_EQ(
+      line_of(AccessLogFormat::kCombined, none),
+      "::1 - - [01/Jan/1970:00:00:00 +0000] \"-\" 499 0 \"-\" \"-\" 0 0.000 [] [] - - - - -\n");
 }
 
 TEST(AccessLogTest, DatesOfTheCalendar) {
@@ -92,8 +96,10 @@ TEST(AccessLogTest, DatesOfTheCalendar) {
     int64_t seconds;
     const char* text;
   };
-  const Case cases[] = {{951'782'400, "29/Feb/2000:00:00:00"}, {1'709'251'199, "29/Feb/2024:23:59:59"}, {1'709'251'200, "01/Mar/2024:00:00:00"},
-                        {4'107'542'400, "01/Mar/2100:00:00:00"}, {4'107'542'399, "28/Feb/2100:23:59:59"}, {-1, "31/Dec/1969:23:59:59"}};
+  const Case cases[] = {
+      {951'782'400, "29/Feb/2000:00:00:00"},   {1'709'251'199, "29/Feb/2024:23:59:59"},
+      {1'709'251'200, "01/Mar/2024:00:00:00"}, {4'107'542'400, "01/Mar/2100:00:00:00"},
+      {4'107'542'399, "28/Feb/2100:23:59:59"}, {-1, "31/Dec/1969:23:59:59"}};
   for (const Case& c : cases) {
     AccessRecord r = record();
     r.wall_ns = c.seconds * 1'000'000'000;
@@ -101,7 +107,8 @@ TEST(AccessLogTest, DatesOfTheCalendar) {
   }
 }
 
-// security.md table, row 44: whatever bytes come, a line stays a line, a field a field, and a terminal quiet.
+// security.md table, row 44: whatever bytes come, a line stays a line, a field a field, and a
+// terminal quiet.
 TEST(AccessLogTest, NoByteOfARequestBreaksALine) {
   Random random(7);
   for (int round = 0; round < 3000; ++round) {
@@ -109,7 +116,9 @@ TEST(AccessLogTest, NoByteOfARequestBreaksALine) {
     for (std::string& field : fields) {
       field.resize(random.below(round % 100 == 0 ? 20'000 : 40));
       // Half of the bytes are those that do harm.
-      for (char& c : field) c = random.chance(50) ? "\r\n\x1b\"\\\0\t\x7f\x9b{}[] "[random.below(15)] : static_cast<char>(random.below(256));
+      for (char& c : field)
+        c = random.chance(50) ? "\r\n\x1b\"\\\0\t\x7f\x9b{}[] "[random.below(15)]
+                              : static_cast<char>(random.below(256));
     }
     AccessRecord r = record();
     r.method = fields[0];
@@ -123,7 +132,8 @@ TEST(AccessLogTest, NoByteOfARequestBreaksALine) {
       const std::string line = line_of(format, r);
       ASSERT_LE(line.size(), 16384u);
       ASSERT_EQ(line.back(), '\n');
-      for (const char c : std::string_view(line).substr(0, line.size() - 1)) ASSERT_TRUE(c >= 0x20 && c < 0x7f) << static_cast<int>(c);
+      for (const char c : std::string_view(line).substr(0, line.size() - 1))
+        ASSERT_TRUE(c >= 0x20 && c < 0x7f) << static_cast<int>(c);
       if (format == AccessLogFormat::kJson) {
         const auto parsed = nlohmann::json::parse(line, nullptr, false);
         ASSERT_FALSE(parsed.is_discarded()) << line;
@@ -147,7 +157,8 @@ TEST(AccessLogTest, FullBufferDropsWholeLinesAndGoesOn) {
   EXPECT_TRUE(log.append(record()));
   out.clear();
   log.take(out);
-  EXPECT_FALSE(nlohmann::json::parse(out, nullptr, false).is_discarded());  // Over the end of the ring of bytes.
+  EXPECT_FALSE(nlohmann::json::parse(out, nullptr, false)
+                   .is_discarded());  // Over the end of the ring of bytes.
 }
 
 TEST(AccessLogTest, AppendingAllocatesNothing) {
@@ -158,7 +169,8 @@ TEST(AccessLogTest, AppendingAllocatesNothing) {
     const uint64_t before = allocations;
     for (int i = 0; i < 50; ++i) {
       r.wall_ns += 1'000'000'000;
-      r.target = r.user_agent = r.referer = r.authority = i % 2 == 0 ? "/x" : std::string_view(harmful);
+      r.target = r.user_agent = r.referer = r.authority =
+          i % 2 == 0 ? "/x" : std::string_view(harmful);
       ASSERT_TRUE(log.append(r));
     }
     EXPECT_EQ(allocations, before);
@@ -196,7 +208,9 @@ TEST(AccessLogTest, OneWritesWhileTheOtherTakes) {
   for (size_t at = 0; at < out.size(); ++lines) {
     const size_t end = out.find('\n', at);
     ASSERT_NE(end, std::string::npos);
-    const auto parsed = nlohmann::json::parse(out.begin() + static_cast<ptrdiff_t>(at), out.begin() + static_cast<ptrdiff_t>(end), nullptr, false);
+    const auto parsed =
+        nlohmann::json::parse(out.begin() + static_cast<ptrdiff_t>(at),
+                              out.begin() + static_cast<ptrdiff_t>(end), nullptr, false);
     ASSERT_FALSE(parsed.is_discarded()) << out.substr(at, end - at);
     ASSERT_GT(parsed["bytes_sent"].get<int64_t>(), last);
     last = parsed["bytes_sent"].get<int64_t>();

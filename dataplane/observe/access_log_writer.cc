@@ -12,14 +12,16 @@
 namespace ringway::observe {
 namespace {
 
-constexpr uint32_t kWriteBytesMax = 256 * 1024;        // One write; between two of them the ring serves others.
-constexpr size_t kKeptCapacity = 1024 * 1024;          // A burst's memory is given back above this.
+constexpr uint32_t kWriteBytesMax =
+    256 * 1024;  // One write; between two of them the ring serves others.
+constexpr size_t kKeptCapacity = 1024 * 1024;  // A burst's memory is given back above this.
 
 LogLimiter write_errors(3, 60'000'000'000);
 
 }  // namespace
 
-AccessLogWriter::AccessLogWriter(io::Ring& ring, io::TimerWheel& wheel, std::vector<AccessLog*> logs, AccessLogWriterOptions options)
+AccessLogWriter::AccessLogWriter(io::Ring& ring, io::TimerWheel& wheel,
+                                 std::vector<AccessLog*> logs, AccessLogWriterOptions options)
     : ring_(ring), wheel_(wheel), logs_(std::move(logs)), options_(std::move(options)) {
   io::bind<&AccessLogWriter::on_write>(write_, *this);
   io::bind<&AccessLogWriter::on_close>(close_, *this);
@@ -31,8 +33,11 @@ AccessLogWriter::~AccessLogWriter() { CHECK(stopped()); }
 
 std::expected<int, std::string> AccessLogWriter::open_sink() const {
   // A duplicate: closing ours leaves the process' stdout open.
-  const int fd = options_.path == "stdout" ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
-                                           : ::open(options_.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+  const int fd =
+      options_.path == "stdout"
+          ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+          : ::open(options_.path.c_str(),
+                   O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
   if (fd < 0) return std::unexpected("access log " + options_.path + ": " + std::strerror(errno));
   return fd;
 }
@@ -70,7 +75,8 @@ void AccessLogWriter::use_reopened() {
   const auto adopted = ring_.adopt(std::exchange(reopened_, -1));
   if (!adopted) {
     ++stats_.errors;
-    log_error("access log {}: {}; the file opened before goes on", options_.path, std::strerror(adopted.error()));
+    log_error("access log {}: {}; the file opened before goes on", options_.path,
+              std::strerror(adopted.error()));
     return;
   }
   ring_.close(close_, std::exchange(sink_, *adopted));
@@ -104,10 +110,12 @@ void AccessLogWriter::on_write(io::Completion&& completion) {
     written_ += static_cast<size_t>(completion.result);
     stats_.bytes_written += static_cast<uint64_t>(completion.result);
     stats_.last_error = 0;
-  } else if (completion.result != -EINTR && completion.result != -EAGAIN && completion.result != -ECANCELED) {
+  } else if (completion.result != -EINTR && completion.result != -EAGAIN &&
+             completion.result != -ECANCELED) {
     ++stats_.errors;
     stats_.last_error = completion.result == 0 ? EIO : -completion.result;
-    log_limited(write_errors, ring_.now_ns(), LogLevel::kError, "access log {}: {}; lines are dropped", options_.path,
+    log_limited(write_errors, ring_.now_ns(), LogLevel::kError,
+                "access log {}: {}; lines are dropped", options_.path,
                 std::strerror(stats_.last_error));
     drop_unwritten();
   }
@@ -115,12 +123,14 @@ void AccessLogWriter::on_write(io::Completion&& completion) {
     drop_unwritten();
     return close_sink();
   }
-  // With the rest, at once; what came meanwhile waits for the timer, so that a short line does not cost a write each.
+  // With the rest, at once; what came meanwhile waits for the timer, so that a short line does not
+  // cost a write each.
   if (written_ < unwritten_.size() || state_ == State::kFlushing) write_more();
 }
 
 void AccessLogWriter::drop_unwritten() {
-  stats_.lines_dropped += static_cast<uint64_t>(std::count(unwritten_.begin() + static_cast<ptrdiff_t>(written_), unwritten_.end(), '\n'));
+  stats_.lines_dropped += static_cast<uint64_t>(
+      std::count(unwritten_.begin() + static_cast<ptrdiff_t>(written_), unwritten_.end(), '\n'));
   unwritten_.clear();
   written_ = 0;
 }

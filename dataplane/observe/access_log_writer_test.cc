@@ -26,8 +26,9 @@ class AccessLogWriterTest : public RingLoopTest {
   void TearDown() override { fs::remove_all(directory_); }
 
   std::unique_ptr<AccessLogWriter> make(const std::string& path) {
-    return std::make_unique<AccessLogWriter>(*loop_->ring, *loop_->wheel, std::vector<AccessLog*>{&first_, &second_},
-                                             AccessLogWriterOptions{.path = path, .interval_ns = 10 * kNsPerMs});
+    return std::make_unique<AccessLogWriter>(
+        *loop_->ring, *loop_->wheel, std::vector<AccessLog*>{&first_, &second_},
+        AccessLogWriterOptions{.path = path, .interval_ns = 10 * kNsPerMs});
   }
   static std::string read_file(const std::string& path) {
     std::stringstream text;
@@ -65,7 +66,7 @@ TEST_P(AccessLogWriterTest, WritesTheLinesOfAllWorkers) {
   EXPECT_NE(read_file(path_).find("/last"), std::string::npos);  // stop() leaves nothing behind.
   EXPECT_EQ(writer->stats().bytes_written, fs::file_size(path_));
   EXPECT_EQ(writer->stats().lines_dropped, 0u);
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(stat(path_.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0007, 0u);
 }
@@ -77,12 +78,14 @@ TEST_P(AccessLogWriterTest, ReopenFollowsARotation) {
   ASSERT_TRUE(loop_->run_until([&] { return read_file(path_).find("/old") != std::string::npos; }));
   fs::rename(path_, path_ + ".1");
   log(first_, "/between");
-  ASSERT_TRUE(loop_->run_until([&] { return read_file(path_ + ".1").find("/between") != std::string::npos; }));
+  ASSERT_TRUE(loop_->run_until(
+      [&] { return read_file(path_ + ".1").find("/between") != std::string::npos; }));
   writer->reopen();
   writer->reopen();  // Twice in one turn is no harm.
   loop_->turn();
   log(first_, "/new");
-  ASSERT_TRUE(loop_->run_until([&] { return fs::exists(path_) && read_file(path_).find("/new") != std::string::npos; }));
+  ASSERT_TRUE(loop_->run_until(
+      [&] { return fs::exists(path_) && read_file(path_).find("/new") != std::string::npos; }));
   EXPECT_EQ(read_file(path_ + ".1").find("/new"), std::string::npos);
   EXPECT_TRUE(stop(*writer));
 }
@@ -94,7 +97,8 @@ TEST_P(AccessLogWriterTest, AFailedReopenKeepsTheOldFile) {
   fs::create_directory(path_);
   writer->reopen();
   log(first_, "/still");
-  EXPECT_TRUE(loop_->run_until([&] { return read_file(path_ + ".1").find("/still") != std::string::npos; }));
+  EXPECT_TRUE(loop_->run_until(
+      [&] { return read_file(path_ + ".1").find("/still") != std::string::npos; }));
   EXPECT_EQ(writer->stats().errors, 1u);
   EXPECT_TRUE(stop(*writer));
 }
@@ -107,7 +111,8 @@ TEST_P(AccessLogWriterTest, APathThatCannotBeOpenedIsAnError) {
   EXPECT_TRUE(writer->stopped());
 }
 
-// A FIFO that nobody reads: the ring goes on turning, the workers' buffers fill and drop, memory stays bounded, and the end comes in time.
+// A FIFO that nobody reads: the ring goes on turning, the workers' buffers fill and drop, memory
+// stays bounded, and the end comes in time.
 TEST_P(AccessLogWriterTest, ABlockedPipeBlocksNothing) {
   ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
   const int reader = open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -127,10 +132,13 @@ TEST_P(AccessLogWriterTest, ABlockedPipeBlocksNothing) {
   // Somebody reads again: lines flow, each of them whole.
   std::string text;
   char piece[65536];
-  loop_->run_until([&] {
-    for (ssize_t n; (n = read(reader, piece, sizeof piece)) > 0;) text.append(piece, static_cast<size_t>(n));
-    return std::count(text.begin(), text.end(), '\n') == appended;
-  }, 5000);
+  loop_->run_until(
+      [&] {
+        for (ssize_t n; (n = read(reader, piece, sizeof piece)) > 0;)
+          text.append(piece, static_cast<size_t>(n));
+        return std::count(text.begin(), text.end(), '\n') == appended;
+      },
+      5000);
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), appended);
   // Blocked again at the end: what is left is dropped at the deadline and counted.
   uint32_t last = 0;
@@ -155,8 +163,11 @@ TEST_P(AccessLogWriterTest, AFullDiskDropsLinesAndGoesOn) {
   EXPECT_TRUE(stop(*writer));
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, AccessLogWriterTest, testing::Values(io::Backend::kEpoll, io::Backend::kUring),
-                         [](const auto& test) { return std::string(io::backend_name(test.param)); });
+INSTANTIATE_TEST_SUITE_P(Backends, AccessLogWriterTest,
+                         testing::Values(io::Backend::kEpoll, io::Backend::kUring),
+                         [](const auto& test) {
+                           return std::string(io::backend_name(test.param));
+                         });
 
 }  // namespace
 }  // namespace ringway::observe

@@ -28,10 +28,11 @@ AdminServer::Connection::Connection(AdminServer& server) : server_(server) {
 void AdminServer::Connection::open(io::Socket socket) {
   CHECK(state_ == State::kFree);
   socket_ = socket;
-  codec_ = std::make_unique<http::H1ServerCodec>(*this, output_, server_.ring_.output_pool(), limits());
+  codec_ =
+      std::make_unique<http::H1ServerCodec>(*this, output_, server_.ring_.output_pool(), limits());
   state_ = State::kReading;
   since_ns_ = server_.ring_.now_ns();
-  head_begun_ = draining_ = false;
+  head_begun_ = draining_ = input_unread_ = false;
   server_.wheel_.arm(timer_, since_ns_ + server_.options_.header_timeout_ns);
   read();
 }
@@ -74,13 +75,18 @@ void AdminServer::Connection::on_request_head(http::StreamId, http::RequestHead&
   has_body_ = !end;
   answer_begun_ = false;
   const uint64_t now_ns = server_.ring_.now_ns();
-  server_.wheel_.arm(timer_, now_ns + server_.options_.response_timeout_ns + kNsPerSecond);  // The response timer comes first.
+  server_.wheel_.arm(timer_, now_ns + server_.options_.response_timeout_ns +
+                                 kNsPerSecond);  // The response timer comes first.
   server_.wheel_.arm(response_timer_, now_ns + server_.options_.response_timeout_ns);
-  if (head.method != http::Method::kGet && head.method != http::Method::kHead) return respond({405, "text/plain; charset=utf-8", "method not allowed\n"}, false);
-  if (has_body_) return respond({413, "text/plain; charset=utf-8", "request bodies are not taken\n"}, true);
+  if (head.method != http::Method::kGet && head.method != http::Method::kHead)
+    return respond({405, "text/plain; charset=utf-8", "method not allowed\n"}, false);
+  if (has_body_)
+    return respond({413, "text/plain; charset=utf-8", "request bodies are not taken\n"}, true);
   const auto found = server_.handlers_.find(head.path);
-  if (found == server_.handlers_.end()) return respond({404, "text/plain; charset=utf-8", "not found\n"}, false);
-  const AdminRequest request{std::string(head.path), std::string(head.query.empty() ? head.query : head.query.substr(1))};
+  if (found == server_.handlers_.end())
+    return respond({404, "text/plain; charset=utf-8", "not found\n"}, false);
+  const AdminRequest request{std::string(head.path),
+                             std::string(head.query.empty() ? head.query : head.query.substr(1))};
   pending_ = std::make_shared<Pending>(Pending{this});
   found->second(request, [pending = pending_](AdminResponse response) {
     if (pending->connection != nullptr) pending->connection->respond(std::move(response), false);
@@ -95,9 +101,12 @@ void AdminServer::Connection::on_request_error(http::StreamId, http::Error error
   if (state_ != State::kReading || error == http::Error::kTruncated) return close();
   state_ = State::kAnswering;
   answer_begun_ = false;
-  server_.wheel_.arm(response_timer_, server_.ring_.now_ns() + server_.options_.response_timeout_ns);
+  server_.wheel_.arm(response_timer_,
+                     server_.ring_.now_ns() + server_.options_.response_timeout_ns);
   // The reason is a constant of ours, never what was sent.
-  respond({http::status_of(error), "text/plain; charset=utf-8", std::string(http::error_name(error)) + "\n"}, true);
+  respond({http::status_of(error), "text/plain; charset=utf-8",
+           std::string(http::error_name(error)) + "\n"},
+          true);
 }
 
 // ---- answers ----
@@ -111,7 +120,9 @@ void AdminServer::Connection::respond(AdminResponse response, bool close) {
   if (state_ != State::kAnswering || answer_begun_) return;
   abandon_reply();
   answer_begun_ = true;
-  if (server_.answer_bytes_ > 0 && server_.answer_bytes_ + response.body.size() > server_.options_.answer_bytes_max) {
+  input_unread_ = close;
+  if (server_.answer_bytes_ > 0 &&
+      server_.answer_bytes_ + response.body.size() > server_.options_.answer_bytes_max) {
     response = {503, "text/plain; charset=utf-8", "too many answers are being read\n"};
   }
   http::ResponseHead head;
@@ -122,7 +133,9 @@ void AdminServer::Connection::respond(AdminResponse response, bool close) {
   head.headers.add(http::HeaderName::kXContentTypeOptions, "nosniff");
   if (response.status == 405) head.headers.add(http::HeaderName::kAllow, "GET, HEAD");
   const bool no_body = response.body.empty() || head_.method == http::Method::kHead;
-  codec_->send_head(0, head, no_body, close || draining_ || has_body_ || server_.state_ != AdminServer::State::kRunning);
+  codec_->send_head(
+      0, head, no_body,
+      close || draining_ || has_body_ || server_.state_ != AdminServer::State::kRunning);
   if (!no_body) body_ = std::move(response.body);
   body_queued_ = 0;
   server_.answer_bytes_ += body_.size();
@@ -135,7 +148,8 @@ void AdminServer::Connection::write_more() {
     io::Slice slice = pool.try_take();
     if (slice.buffer() == nullptr) break;  // Goes on when this answer's own buffers have come back.
     const size_t bytes = std::min(slice.tail().size(), body_.size() - body_queued_);
-    std::copy_n(reinterpret_cast<const std::byte*>(body_.data()) + body_queued_, bytes, slice.tail().data());
+    std::copy_n(reinterpret_cast<const std::byte*>(body_.data()) + body_queued_, bytes,
+                slice.tail().data());
     slice.extend(static_cast<uint32_t>(bytes));
     body_queued_ += bytes;
     codec_->send_body(0, std::move(slice), body_queued_ == body_.size());
@@ -163,7 +177,9 @@ void AdminServer::Connection::end_answer() {
   server_.answer_bytes_ -= body_.size();
   body_ = std::string();
   body_queued_ = 0;
-  if (codec_->wants_close()) return linger();
+  // Bytes that are not read make the kernel answer a close with a reset, which can overtake the
+  // answer.
+  if (codec_->wants_close()) return input_unread_ ? linger() : close();
   state_ = State::kReading;
   head_begun_ = false;
   since_ns_ = server_.ring_.now_ns();

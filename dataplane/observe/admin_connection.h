@@ -1,8 +1,9 @@
 // One client of the admin endpoint: a request, its answer, the next one. Private to AdminServer.
 //
 // Thread rule: the control thread's.
-// Invariants: (1) one way to die: close() → every op back → the socket closed by the ring → AdminServer::release(); (2) `timer_` is armed in every
-// state but kFree, so that no state lasts for ever; (3) at most one reply is awaited, and only its Pending can reach this connection.
+// Invariants: (1) one way to die: close() → every op back → the socket closed by the ring →
+// AdminServer::release(); (2) `timer_` is armed in every state but kFree, so that no state lasts
+// for ever; (3) at most one reply is awaited, and only its Pending can reach this connection.
 #pragma once
 
 #include <array>
@@ -22,7 +23,9 @@ class AdminServer::Connection final : public http::ServerSink {
   // Ends it after the answer being written, or at once when there is none.
   void drain();
   void close();
-  bool waits() const { return state_ == State::kReading; }    // For a head: nothing is lost by closing it.
+  bool waits() const {
+    return state_ == State::kReading;
+  }  // For a head: nothing is lost by closing it.
   uint64_t waiting_since_ns() const { return since_ns_; }
 
   http::RequestHead* new_request_head(http::StreamId stream) override;
@@ -35,12 +38,14 @@ class AdminServer::Connection final : public http::ServerSink {
  private:
   enum class State : uint8_t {
     kFree,
-    kReading,     // Waits for a head or is inside one.
-    kAnswering,   // Waits for the handler, or writes.
-    kLingering,   // The answer is sent and ours is the last word: reads what the client still sends, so that it gets to see the answer (RFC 9112 section 9.6).
+    kReading,    // Waits for a head or is inside one.
+    kAnswering,  // Waits for the handler, or writes.
+    kLingering,  // The answer is sent and ours is the last word: reads what the client still sends,
+                 // so that it gets to see the answer (RFC 9112 section 9.6).
     kClosing,
   };
-  // What a reply holds on to; `connection` is cleared when the answer has begun or the client is gone.
+  // What a reply holds on to; `connection` is cleared when the answer has begun or the client is
+  // gone.
   struct Pending {
     Connection* connection;
   };
@@ -64,23 +69,24 @@ class AdminServer::Connection final : public http::ServerSink {
   io::Socket socket_;
   std::unique_ptr<http::H1ServerCodec> codec_;
   http::RequestHead head_;
-  bool head_begun_ = false;      // Bytes of a head are there: its deadline runs.
-  bool has_body_ = false;        // The request announced a body, which is not read.
+  bool head_begun_ = false;  // Bytes of a head are there: its deadline runs.
+  bool has_body_ = false;    // The request announced a body, which is not read.
   bool answer_begun_ = false;
+  bool input_unread_ = false;  // A body, or what follows a refused head.
   bool draining_ = false;
   uint64_t since_ns_ = 0;
   uint32_t linger_bytes_ = 0;
   std::shared_ptr<Pending> pending_;
-  std::string body_;             // Of the answer.
-  size_t body_queued_ = 0;       // Of body_, given to the codec.
+  std::string body_;        // Of the answer.
+  size_t body_queued_ = 0;  // Of body_, given to the codec.
   io::SliceQueue output_;
   std::array<iovec, 16> vectors_;
   io::Op recv_;
   io::SendOp send_;
   io::Op shutdown_;
   io::Op close_;
-  io::Timer timer_;              // Head, idle, write or linger deadline.
-  io::Timer response_timer_;     // Of the whole answer.
+  io::Timer timer_;           // Head, idle, write or linger deadline.
+  io::Timer response_timer_;  // Of the whole answer.
 };
 
 }  // namespace ringway::observe

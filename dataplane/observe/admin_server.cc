@@ -35,10 +35,16 @@ AdminServer::AdminServer(io::Ring& ring, io::TimerWheel& wheel, const AdminServe
 
 AdminServer::~AdminServer() { CHECK(stopped()); }
 
-void AdminServer::handle(std::string path, AdminHandler handler) { handlers_[std::move(path)] = std::move(handler); }
+void AdminServer::handle(std::string path, AdminHandler handler) {
+  handlers_[std::move(path)] = std::move(handler);
+}
 
-void AdminServer::handle(std::string path, std::function<AdminResponse(const AdminRequest&)> handler) {
-  handle(std::move(path), AdminHandler([handler = std::move(handler)](const AdminRequest& request, AdminReply reply) { reply(handler(request)); }));
+void AdminServer::handle(std::string path,
+                         std::function<AdminResponse(const AdminRequest&)> handler) {
+  handle(std::move(path), AdminHandler([handler = std::move(handler)](const AdminRequest& request,
+                                                                      AdminReply reply) {
+           reply(handler(request));
+         }));
 }
 
 std::expected<void, std::string> AdminServer::start(int listening_fd) {
@@ -79,23 +85,27 @@ void AdminServer::on_accept(io::Completion&& completion) {
   }
   if (state_ == State::kStopping) return close_listener();
   if (completion.result == -ECANCELED || completion.result >= 0) return accept();
-  wheel_.arm(accept_timer_, ring_.now_ns() + kAcceptPauseNs);  // EMFILE and the like: a pause, not a spin.
+  wheel_.arm(accept_timer_,
+             ring_.now_ns() + kAcceptPauseNs);  // EMFILE and the like: a pause, not a spin.
 }
 
 void AdminServer::accept() {
-  if (state_ == State::kRunning && !accept_.in_flight && stats_.active < options_.connections_max + kClosingMax) ring_.accept(accept_, listener_);
+  if (state_ == State::kRunning && !accept_.in_flight &&
+      stats_.active < options_.connections_max + kClosingMax)
+    ring_.accept(accept_, listener_);
 }
 
 void AdminServer::on_accept_timer() { accept(); }
 
-// Closes the connection that has waited for its request longest; a kubelet's probe gets through a crowd that holds connections
-// open. When all are being answered, the newcomer goes.
+// Closes the connection that has waited for its request longest; a kubelet's probe gets through a
+// crowd that holds connections open. When all are being answered, the newcomer goes.
 void AdminServer::make_room(Connection& newcomer) {
   ++stats_.connections_refused;
   Connection* oldest = nullptr;
   for (const auto& connection : connections_) {
     if (connection.get() == &newcomer || !connection->waits()) continue;
-    if (oldest == nullptr || connection->waiting_since_ns() < oldest->waiting_since_ns()) oldest = connection.get();
+    if (oldest == nullptr || connection->waiting_since_ns() < oldest->waiting_since_ns())
+      oldest = connection.get();
   }
   (oldest == nullptr ? newcomer : *oldest).close();
 }

@@ -1,10 +1,12 @@
-// The admin endpoint: a small HTTP/1.1 server on the control thread's ring. People and kubelets ask it; it must answer when the proxy is in trouble, and no
-// client of it may harm the proxy.
+// The admin endpoint: a small HTTP/1.1 server on the control thread's ring. People and kubelets ask
+// it; it must answer when the proxy is in trouble, and no client of it may harm the proxy.
 //
 // Thread rule: the control thread's; handlers run there, from Ring::turn().
-// Bounds: connections_max connections (one more closes the one that waits for a request longest, or is closed itself), a head within
-// header_timeout_ns, an idle connection idle_timeout_ns, a response progresses within write_timeout_ns and is taken within response_timeout_ns;
-// answer_bytes_max of answers not yet taken (503 above, but for a single one); request bodies are not read (413), one request at a time each.
+// Bounds: connections_max connections (one more closes the one that waits for a request longest, or
+// is closed itself), a head within header_timeout_ns, an idle connection idle_timeout_ns, a
+// response progresses within write_timeout_ns and is taken within response_timeout_ns;
+// answer_bytes_max of answers not yet taken (503 above, but for a single one); request bodies are
+// not read (413), one request at a time each.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +24,8 @@
 namespace ringway::observe {
 
 struct AdminRequest {
-  std::string path;      // Canonical, without query.
-  std::string query;     // Without '?'.
+  std::string path;   // Canonical, without query.
+  std::string query;  // Without '?'.
   // True when the query has the parameter, with any value or none: /readyz?verbose.
   bool has(std::string_view parameter) const;
 };
@@ -34,8 +36,9 @@ struct AdminResponse {
   std::string body;
 };
 
-// Answers once, from inside the handler or later on the control thread. A reply that is never called is answered with 503 after response_timeout_ns; calls after
-// that, or after the client left, are ignored.
+// Answers once, from inside the handler or later on the control thread. A reply that is never
+// called is answered with 503 after response_timeout_ns; calls after that, or after the client
+// left, are ignored.
 using AdminReply = std::function<void(AdminResponse)>;
 using AdminHandler = std::function<void(const AdminRequest& request, AdminReply reply)>;
 
@@ -50,10 +53,10 @@ struct AdminServerOptions {
 
 struct AdminServerStats {
   uint64_t connections = 0;
-  uint64_t connections_refused = 0;   // Closed to make room.
+  uint64_t connections_refused = 0;  // Closed to make room.
   uint64_t requests = 0;
   uint64_t timeouts = 0;
-  uint32_t active = 0;                // Open ones and those on their way out.
+  uint32_t active = 0;  // Open ones and those on their way out.
 };
 
 class AdminServer {
@@ -70,7 +73,8 @@ class AdminServer {
 
   // Takes over a listening socket. Error: one line.
   std::expected<void, std::string> start(int listening_fd);
-  // Stops accepting, lets responses in flight end, closes the rest; drive ring and wheel until stopped().
+  // Stops accepting, lets responses in flight end, closes the rest; drive ring and wheel until
+  // stopped().
   void stop(uint64_t deadline_ns);
   bool stopped() const;
   const AdminServerStats& stats() const { return stats_; }
@@ -93,15 +97,15 @@ class AdminServer {
   io::TimerWheel& wheel_;
   AdminServerOptions options_;
   AdminServerStats stats_;
-  size_t answer_bytes_ = 0;    // Of answers being written.
+  size_t answer_bytes_ = 0;  // Of answers being written.
   State state_ = State::kStopped;
   std::map<std::string, AdminHandler, std::less<>> handlers_;
   io::Socket listener_;
   io::AcceptOp accept_;
   io::Op close_;
-  io::Timer accept_timer_;     // EMFILE: pause.
+  io::Timer accept_timer_;  // EMFILE: pause.
   io::Timer stop_timer_;
-  std::vector<std::unique_ptr<Connection>> connections_;   // Slots; reused.
+  std::vector<std::unique_ptr<Connection>> connections_;  // Slots; reused.
   std::vector<Connection*> free_;
 };
 

@@ -17,7 +17,8 @@ namespace {
 
 int listen_on_loopback(uint16_t& port) {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+  sockaddr_in address{
+      .sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
   socklen_t length = sizeof address;
   EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), length), 0);
   EXPECT_EQ(listen(fd, 512), 0);
@@ -36,9 +37,15 @@ class AdminServerTest : public RingLoopTest {
     stop();
     server_ = std::make_unique<AdminServer>(*loop_->ring, *loop_->wheel, options);
     server_->handle("/healthz", [](const AdminRequest&) { return AdminResponse{.body = "ok\n"}; });
-    server_->handle("/echo", [](const AdminRequest& request) { return AdminResponse{.body = request.has("verbose") ? "long\n" : "short\n"}; });
-    server_->handle("/big", [](const AdminRequest&) { return AdminResponse{.body = std::string(8 << 20, 'b')}; });
-    server_->handle("/later", [this](const AdminRequest&, AdminReply reply) { replies_.push_back(std::move(reply)); });
+    server_->handle("/echo", [](const AdminRequest& request) {
+      return AdminResponse{.body = request.has("verbose") ? "long\n" : "short\n"};
+    });
+    server_->handle("/big", [](const AdminRequest&) {
+      return AdminResponse{.body = std::string(8 << 20, 'b')};
+    });
+    server_->handle("/later", [this](const AdminRequest&, AdminReply reply) {
+      replies_.push_back(std::move(reply));
+    });
     ASSERT_TRUE(server_->start(listen_on_loopback(port_)).has_value());
   }
   void stop() {
@@ -55,25 +62,33 @@ class AdminServerTest : public RingLoopTest {
 
   int connect_client() {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(port_), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+    sockaddr_in address{.sin_family = AF_INET,
+                        .sin_port = htons(port_),
+                        .sin_addr = {htonl(INADDR_LOOPBACK)},
+                        .sin_zero = {}};
     EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
     clients_.push_back(fd);
     return fd;
   }
-  static void say(int fd, std::string_view text) { send(fd, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT); }
+  static void say(int fd, std::string_view text) {
+    send(fd, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
   // What came until `done(text)` or the end of the connection; the loop runs meanwhile.
   template <typename Done>
   std::string hear(int fd, Done&& done, int timeout_ms = 5000) {
     std::string text;
     closed_ = false;
     char piece[65536];
-    loop_->run_until([&] {
-      for (ssize_t n; (n = recv(fd, piece, sizeof piece, MSG_DONTWAIT)) != -1 || errno == ECONNRESET;) {
-        if (n <= 0) return closed_ = true;
-        text.append(piece, static_cast<size_t>(n));
-      }
-      return done(text);
-    }, timeout_ms);
+    loop_->run_until(
+        [&] {
+          for (ssize_t n;
+               (n = recv(fd, piece, sizeof piece, MSG_DONTWAIT)) != -1 || errno == ECONNRESET;) {
+            if (n <= 0) return closed_ = true;
+            text.append(piece, static_cast<size_t>(n));
+          }
+          return done(text);
+        },
+        timeout_ms);
     return text;
   }
   std::string hear_all(int fd, int timeout_ms = 5000) {
@@ -93,7 +108,8 @@ class AdminServerTest : public RingLoopTest {
 };
 
 constexpr std::string_view kGet = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
-constexpr std::string_view kGetAndClose = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+constexpr std::string_view kGetAndClose =
+    "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 TEST_P(AdminServerTest, AnswersGet) {
   const std::string answer = ask(kGetAndClose);
@@ -111,7 +127,8 @@ TEST_P(AdminServerTest, StatusByRequest) {
   const Case cases[] = {
       {"GET /nothing?<script> HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404"},
       {"GET /healthz/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404"},
-      {"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", "405"},
+      {"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+       "405"},
       {"DELETE /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "405"},
       {"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello", "413"},
       {"GET /healthz HTTP/1.1\r\n\r\n", "400"},
@@ -121,9 +138,11 @@ TEST_P(AdminServerTest, StatusByRequest) {
   for (const Case& c : cases) {
     const std::string answer = ask(c.request);
     EXPECT_TRUE(answer.starts_with(std::string("HTTP/1.1 ") + c.status)) << c.request << answer;
-    EXPECT_EQ(answer.find("script"), std::string::npos);  // Never an echo of the request (security table, row 43).
+    EXPECT_EQ(answer.find("script"),
+              std::string::npos);  // Never an echo of the request (security table, row 43).
   }
-  const std::string answer = ask("POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+  const std::string answer =
+      ask("POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
   EXPECT_NE(answer.find("Allow: GET, HEAD\r\n"), std::string::npos) << answer;
 }
 
@@ -135,12 +154,17 @@ TEST_P(AdminServerTest, HeadHasTheLengthAndNoBody) {
 
 TEST_P(AdminServerTest, QueryAndKeepAliveAndPipelining) {
   const int fd = connect_client();
-  say(fd, "GET /echo?verbose HTTP/1.1\r\nHost: a\r\n\r\nGET /echo?x=verbose HTTP/1.1\r\nHost: a\r\n\r\nGET /echo?a=1&verbose=0 HTTP/1.1\r\nHost: a\r\n\r\n");
-  const std::string text = hear(fd, [](const std::string& t) { return t.find("long") != t.rfind("long") && t.ends_with("long\n"); });
+  say(fd,
+      "GET /echo?verbose HTTP/1.1\r\nHost: a\r\n\r\nGET /echo?x=verbose HTTP/1.1\r\nHost: "
+      "a\r\n\r\nGET /echo?a=1&verbose=0 HTTP/1.1\r\nHost: a\r\n\r\n");
+  const std::string text = hear(fd, [](const std::string& t) {
+    return t.find("long") != t.rfind("long") && t.ends_with("long\n");
+  });
   EXPECT_LT(text.find("long"), text.find("short"));
   EXPECT_FALSE(closed_);
   say(fd, kGet);
-  EXPECT_NE(hear(fd, [](const std::string& t) { return t.ends_with("ok\n"); }).find("200"), std::string::npos);
+  EXPECT_NE(hear(fd, [](const std::string& t) { return t.ends_with("ok\n"); }).find("200"),
+            std::string::npos);
   EXPECT_EQ(server_->stats().requests, 4u);
   EXPECT_EQ(server_->stats().connections, 1u);
 }
@@ -188,13 +212,15 @@ TEST_P(AdminServerTest, ByteByByteThenSlowerThanTheDeadline) {
     say(fd, {&c, 1});
     loop_->turn(kNsPerMs);
   }
-  EXPECT_NE(hear(fd, [](const std::string& t) { return t.ends_with("ok\n"); }).find("200"), std::string::npos);
+  EXPECT_NE(hear(fd, [](const std::string& t) { return t.ends_with("ok\n"); }).find("200"),
+            std::string::npos);
 
   start({.header_timeout_ns = 150 * kNsPerMs, .idle_timeout_ns = 10 * kNsPerSecond});
   const int slow = connect_client();
   const uint64_t before = monotonic_ns();
   closed_ = false;
-  for (size_t i = 0; i < kGet.size() && !closed_; ++i) {  // A byte each 40 ms: no single pause is long, the sum is.
+  for (size_t i = 0; i < kGet.size() && !closed_;
+       ++i) {  // A byte each 40 ms: no single pause is long, the sum is.
     say(slow, kGet.substr(i, 1));
     hear_all(slow, 40);
   }
@@ -261,7 +287,8 @@ TEST_P(AdminServerTest, GarbageAndFloodsHarmNobody) {
   Random random(GetParam() == io::Backend::kEpoll ? 1 : 2);
   for (int i = 0; i < 300; ++i) {
     const int fd = connect_client();
-    std::string garbage = random.chance(50) ? std::string(kGet.substr(0, random.below(kGet.size()))) : "";
+    std::string garbage =
+        random.chance(50) ? std::string(kGet.substr(0, random.below(kGet.size()))) : "";
     const uint32_t size = random.below(600);
     for (uint32_t k = 0; k < size; ++k) garbage += static_cast<char>(random.below(256));
     say(fd, garbage);
@@ -303,7 +330,8 @@ TEST_P(AdminServerTest, StopEndsAtItsDeadline) {
 
 // Descriptors run out: accepting pauses and goes on later, the loop does not spin.
 TEST_P(AdminServerTest, EmfilePausesAccepting) {
-  if (GetParam() == io::Backend::kUring) GTEST_SKIP() << "registered files are not counted by RLIMIT_NOFILE";
+  if (GetParam() == io::Backend::kUring)
+    GTEST_SKIP() << "registered files are not counted by RLIMIT_NOFILE";
   const int waiting = connect_client();
   rlimit before{};
   getrlimit(RLIMIT_NOFILE, &before);
@@ -319,8 +347,11 @@ TEST_P(AdminServerTest, EmfilePausesAccepting) {
   EXPECT_TRUE(hear_all(waiting).starts_with("HTTP/1.1 200"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, AdminServerTest, testing::Values(io::Backend::kEpoll, io::Backend::kUring),
-                         [](const auto& test) { return std::string(io::backend_name(test.param)); });
+INSTANTIATE_TEST_SUITE_P(Backends, AdminServerTest,
+                         testing::Values(io::Backend::kEpoll, io::Backend::kUring),
+                         [](const auto& test) {
+                           return std::string(io::backend_name(test.param));
+                         });
 
 }  // namespace
 }  // namespace ringway::observe

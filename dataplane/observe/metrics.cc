@@ -28,15 +28,21 @@ class Families {
       metric.label = std::move(labels);
       (family_.type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
     }
-    void add(uint64_t value, Labels labels = {}) { add(static_cast<double>(value), std::move(labels)); }
-    void add(uint32_t value, Labels labels = {}) { add(static_cast<double>(value), std::move(labels)); }
+    void add(uint64_t value, Labels labels = {}) {
+      add(static_cast<double>(value), std::move(labels));
+    }
+    void add(uint32_t value, Labels labels = {}) {
+      add(static_cast<double>(value), std::move(labels));
+    }
     void add(const Histogram& histogram, Labels labels) {
       ClientMetric& metric = family_.metric.emplace_back();
       metric.label = std::move(labels);
       uint64_t cumulative = 0;
       for (size_t i = 0; i < histogram.buckets.size(); ++i) {
         cumulative += histogram.buckets[i];
-        const double bound = i < kDurationBoundsSeconds.size() ? kDurationBoundsSeconds[i] : std::numeric_limits<double>::infinity();
+        const double bound = i < kDurationBoundsSeconds.size()
+                                 ? kDurationBoundsSeconds[i]
+                                 : std::numeric_limits<double>::infinity();
         metric.histogram.bucket.push_back({cumulative, bound});
       }
       metric.histogram.sample_count = cumulative;
@@ -47,9 +53,13 @@ class Families {
     MetricFamily& family_;
   };
 
-  Family counter(const char* name, const char* help) { return make(name, help, MetricType::Counter); }
+  Family counter(const char* name, const char* help) {
+    return make(name, help, MetricType::Counter);
+  }
   Family gauge(const char* name, const char* help) { return make(name, help, MetricType::Gauge); }
-  Family histogram(const char* name, const char* help) { return make(name, help, MetricType::Histogram); }
+  Family histogram(const char* name, const char* help) {
+    return make(name, help, MetricType::Histogram);
+  }
 
   std::string text() {
     std::erase_if(families_, [](const MetricFamily& family) { return family.metric.empty(); });
@@ -70,16 +80,26 @@ class Families {
 };
 
 Labels route_labels(const RouteLabels& labels) {
-  return {{"namespace", labels.namespace_name}, {"ingress", labels.ingress}, {"service", labels.service}};
+  return {{"namespace", labels.namespace_name},
+          {"ingress", labels.ingress},
+          {"service", labels.service}};
 }
 
 void add_routes(Families& out, const RouteSeries& routes) {
-  auto requests = out.counter("ringway_requests_total", "Requests that ended, by route and class of the answer's status; code \"none\": the client left before an answer.");
-  auto durations = out.histogram("ringway_request_duration_seconds", "From the first byte of a request to the end of its response.");
-  auto upstream_durations = out.histogram("ringway_upstream_response_duration_seconds", "From the request sent upstream to the head of the response.");
-  auto request_bytes = out.counter("ringway_request_body_bytes_total", "Bytes of request bodies received from clients.");
-  auto response_bytes = out.counter("ringway_response_body_bytes_total", "Bytes of response bodies sent to clients.");
-  auto retries = out.counter("ringway_upstream_retries_total", "Requests tried again on another endpoint.");
+  auto requests = out.counter("ringway_requests_total",
+                              "Requests that ended, by route and class of the answer's status; "
+                              "code \"none\": the client left before an answer.");
+  auto durations = out.histogram("ringway_request_duration_seconds",
+                                 "From the first byte of a request to the end of its response.");
+  auto upstream_durations =
+      out.histogram("ringway_upstream_response_duration_seconds",
+                    "From the request sent upstream to the head of the response.");
+  auto request_bytes = out.counter("ringway_request_body_bytes_total",
+                                   "Bytes of request bodies received from clients.");
+  auto response_bytes =
+      out.counter("ringway_response_body_bytes_total", "Bytes of response bodies sent to clients.");
+  auto retries =
+      out.counter("ringway_upstream_retries_total", "Requests tried again on another endpoint.");
   static constexpr std::array<const char*, 6> kCodes{"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
   for (const auto& [route, stats] : routes.series()) {
     for (size_t code = 0; code < kCodes.size(); ++code) {
@@ -97,33 +117,60 @@ void add_routes(Families& out, const RouteSeries& routes) {
 }
 
 void add_downstream(Families& out, const WorkerStats& stats) {
-  out.counter("ringway_connections_accepted_total", "Client connections accepted.").add(stats.connections_accepted);
-  out.counter("ringway_connections_refused_total", "Client connections closed at once because a limit was reached.").add(stats.connections_refused);
+  out.counter("ringway_connections_accepted_total", "Client connections accepted.")
+      .add(stats.connections_accepted);
+  out.counter("ringway_connections_refused_total",
+              "Client connections closed at once because a limit was reached.")
+      .add(stats.connections_refused);
   out.gauge("ringway_connections_active", "Client connections open.").add(stats.connections_active);
-  out.gauge("ringway_connections_idle", "Client connections that wait for their next request.").add(stats.connections_idle);
-  out.counter("ringway_accept_pauses_total", "Times accepting paused because descriptors or memory ran out.").add(stats.accept_paused);
-  out.counter("ringway_requests_received_total", "Requests whose head was accepted.").add(stats.requests);
+  out.gauge("ringway_connections_idle", "Client connections that wait for their next request.")
+      .add(stats.connections_idle);
+  out.counter("ringway_accept_pauses_total",
+              "Times accepting paused because descriptors or memory ran out.")
+      .add(stats.accept_paused);
+  out.counter("ringway_requests_received_total", "Requests whose head was accepted.")
+      .add(stats.requests);
   out.gauge("ringway_requests_active", "Requests being served.").add(stats.requests_active);
-  out.gauge("ringway_tunnels_active", "Upgraded connections (WebSocket) open.").add(stats.tunnels_active);
-  out.counter("ringway_tls_handshakes_total", "TLS handshakes completed with clients, resumed ones included.").add(stats.tls_handshakes);
-  out.counter("ringway_tls_resumptions_total", "TLS handshakes that resumed a session.").add(stats.tls_resumptions);
+  out.gauge("ringway_tunnels_active", "Upgraded connections (WebSocket) open.")
+      .add(stats.tunnels_active);
+  out.counter("ringway_tls_handshakes_total",
+              "TLS handshakes completed with clients, resumed ones included.")
+      .add(stats.tls_handshakes);
+  out.counter("ringway_tls_resumptions_total", "TLS handshakes that resumed a session.")
+      .add(stats.tls_resumptions);
   out.counter("ringway_tls_failures_total", "TLS handshakes that failed.").add(stats.tls_failures);
 }
 
 void add_upstream(Families& out, const WorkerStats& stats) {
-  out.counter("ringway_upstream_connects_total", "Connections opened to endpoints.").add(stats.upstream_connects);
-  out.counter("ringway_upstream_connect_failures_total", "Connections to endpoints that were refused or timed out.").add(stats.upstream_connect_failures);
-  out.counter("ringway_upstream_connection_reuses_total", "Requests sent on a connection that had served one before.").add(stats.upstream_reuses);
-  out.gauge("ringway_upstream_connections_active", "Connections to endpoints that serve a request.").add(stats.upstream_connections_active);
-  out.gauge("ringway_upstream_connections_idle", "Connections to endpoints kept for the next request.").add(stats.upstream_connections_idle);
-  out.counter("ringway_upstream_ejections_total", "Endpoints taken out for a time because of errors in a row.").add(stats.ejections);
-  out.counter("ringway_upstream_retry_budget_exhausted_total", "Retries not made because the retry budget was spent.").add(stats.retry_budget_exhausted);
-  out.counter("ringway_upstream_pending_overflows_total", "Requests refused because too many waited for a connection.").add(stats.pending_overflow);
+  out.counter("ringway_upstream_connects_total", "Connections opened to endpoints.")
+      .add(stats.upstream_connects);
+  out.counter("ringway_upstream_connect_failures_total",
+              "Connections to endpoints that were refused or timed out.")
+      .add(stats.upstream_connect_failures);
+  out.counter("ringway_upstream_connection_reuses_total",
+              "Requests sent on a connection that had served one before.")
+      .add(stats.upstream_reuses);
+  out.gauge("ringway_upstream_connections_active", "Connections to endpoints that serve a request.")
+      .add(stats.upstream_connections_active);
+  out.gauge("ringway_upstream_connections_idle",
+            "Connections to endpoints kept for the next request.")
+      .add(stats.upstream_connections_idle);
+  out.counter("ringway_upstream_ejections_total",
+              "Endpoints taken out for a time because of errors in a row.")
+      .add(stats.ejections);
+  out.counter("ringway_upstream_retry_budget_exhausted_total",
+              "Retries not made because the retry budget was spent.")
+      .add(stats.retry_budget_exhausted);
+  out.counter("ringway_upstream_pending_overflows_total",
+              "Requests refused because too many waited for a connection.")
+      .add(stats.pending_overflow);
 }
 
 void add_errors(Families& out, const WorkerStats& stats) {
-  auto requests = out.counter("ringway_request_errors_total", "Requests refused as malformed, too large or too slow, by reason.");
-  auto responses = out.counter("ringway_response_errors_total", "Responses of endpoints refused, by reason.");
+  auto requests = out.counter("ringway_request_errors_total",
+                              "Requests refused as malformed, too large or too slow, by reason.");
+  auto responses =
+      out.counter("ringway_response_errors_total", "Responses of endpoints refused, by reason.");
   constexpr auto kLast = static_cast<size_t>(http::Error::kTimeout);
   static_assert(kLast < std::tuple_size_v<decltype(stats.request_errors)>);
   for (size_t i = 1; i <= kLast; ++i) {
@@ -131,21 +178,33 @@ void add_errors(Families& out, const WorkerStats& stats) {
     requests.add(stats.request_errors[i], {{"reason", reason}});
     responses.add(stats.response_errors[i], {{"reason", reason}});
   }
-  auto timeouts = out.counter("ringway_timeouts_total", "Deadlines passed, by what was waited for.");
-  const std::array<std::pair<const char*, uint64_t>, 8> kinds{{{"request_header", stats.timeouts_header}, {"request_body", stats.timeouts_body},
-      {"idle", stats.timeouts_idle}, {"client_write", stats.timeouts_write}, {"upstream_connect", stats.timeouts_connect},
-      {"upstream_response", stats.timeouts_response}, {"request_total", stats.timeouts_total}, {"tls_handshake", stats.timeouts_handshake}}};
+  auto timeouts =
+      out.counter("ringway_timeouts_total", "Deadlines passed, by what was waited for.");
+  const std::array<std::pair<const char*, uint64_t>, 8> kinds{
+      {{"request_header", stats.timeouts_header},
+       {"request_body", stats.timeouts_body},
+       {"idle", stats.timeouts_idle},
+       {"client_write", stats.timeouts_write},
+       {"upstream_connect", stats.timeouts_connect},
+       {"upstream_response", stats.timeouts_response},
+       {"request_total", stats.timeouts_total},
+       {"tls_handshake", stats.timeouts_handshake}}};
   for (const auto& [kind, count] : kinds) timeouts.add(count, {{"kind", kind}});
 }
 
 void add_rings(Families& out, const MetricsInput& input) {
   const WorkerStats& stats = *input.stats;
   out.gauge("ringway_workers", "Worker threads.").add(input.workers);
-  out.gauge("ringway_io_backend", "1 for the I/O backend in use: io_uring or epoll.").add(1.0, {{"backend", input.io_backend}});
+  out.gauge("ringway_io_backend", "1 for the I/O backend in use: io_uring or epoll.")
+      .add(1.0, {{"backend", input.io_backend}});
   out.counter("ringway_ring_turns_total", "Loop turns of all workers.").add(stats.ring_turns);
-  out.counter("ringway_ring_submissions_total", "Operations submitted by all workers.").add(stats.ring_submissions);
-  out.counter("ringway_ring_completions_total", "Completions handled by all workers.").add(stats.ring_completions);
-  out.counter("ringway_buffers_exhausted_total", "Times a receive had to wait because its buffer pool was empty.").add(stats.buffers_exhausted);
+  out.counter("ringway_ring_submissions_total", "Operations submitted by all workers.")
+      .add(stats.ring_submissions);
+  out.counter("ringway_ring_completions_total", "Completions handled by all workers.")
+      .add(stats.ring_completions);
+  out.counter("ringway_buffers_exhausted_total",
+              "Times a receive had to wait because its buffer pool was empty.")
+      .add(stats.buffers_exhausted);
   auto buffers = out.gauge("ringway_buffers", "Receive buffers of all workers, by pool.");
   buffers.add(stats.small_buffers, {{"pool", "small"}});
   buffers.add(stats.bulk_buffers, {{"pool", "bulk"}});
@@ -156,50 +215,87 @@ void add_rings(Families& out, const MetricsInput& input) {
 }
 
 void add_configuration(Families& out, const MetricsInput& input) {
-  out.gauge("ringway_ready", "1 when a configuration is applied and every listener is bound, and the proxy does not drain.").add(input.ready ? 1.0 : 0.0);
+  out.gauge("ringway_ready",
+            "1 when a configuration is applied and every listener is bound, and the proxy does not "
+            "drain.")
+      .add(input.ready ? 1.0 : 0.0);
   out.gauge("ringway_draining", "1 while the proxy ends.").add(input.draining ? 1.0 : 0.0);
-  if (!input.config_version.empty()) out.gauge("ringway_config_info", "1; the version in use as a label.").add(1.0, {{"version", input.config_version}});
-  out.gauge("ringway_config_generation", "Configurations applied by this process.").add(input.config_generation);
-  if (input.config_age_seconds >= 0) out.gauge("ringway_config_age_seconds", "Time since the last configuration was applied.").add(input.config_age_seconds);
-  auto transactions = out.counter("ringway_config_transactions_total", "Transactions of the controller, by answer: accepted (ACK) or rejected (NACK).");
+  if (!input.config_version.empty())
+    out.gauge("ringway_config_info", "1; the version in use as a label.")
+        .add(1.0, {{"version", input.config_version}});
+  out.gauge("ringway_config_generation", "Configurations applied by this process.")
+      .add(input.config_generation);
+  if (input.config_age_seconds >= 0)
+    out.gauge("ringway_config_age_seconds", "Time since the last configuration was applied.")
+        .add(input.config_age_seconds);
+  auto transactions =
+      out.counter("ringway_config_transactions_total",
+                  "Transactions of the controller, by answer: accepted (ACK) or rejected (NACK).");
   transactions.add(input.config_accepted, {{"result", "accepted"}});
   transactions.add(input.config_rejected, {{"result", "rejected"}});
-  out.gauge("ringway_controller_connected", "1 while the stream to the controller is open.").add(input.controller_connected ? 1.0 : 0.0);
-  out.counter("ringway_controller_connects_total", "Streams opened to the controller.").add(input.controller_connects);
-  out.counter("ringway_controller_failures_total", "Connections to the controller that failed or ended in an error.").add(input.controller_failures);
-  auto certificates = out.gauge("ringway_certificate_expiry_timestamp_seconds", "When a certificate ends, in seconds since the epoch.");
+  out.gauge("ringway_controller_connected", "1 while the stream to the controller is open.")
+      .add(input.controller_connected ? 1.0 : 0.0);
+  out.counter("ringway_controller_connects_total", "Streams opened to the controller.")
+      .add(input.controller_connects);
+  out.counter("ringway_controller_failures_total",
+              "Connections to the controller that failed or ended in an error.")
+      .add(input.controller_failures);
+  auto certificates = out.gauge("ringway_certificate_expiry_timestamp_seconds",
+                                "When a certificate ends, in seconds since the epoch.");
   for (const CertificateExpiry& one : input.certificates) {
     certificates.add(static_cast<double>(one.not_after_unix_seconds), {{"certificate", one.name}});
   }
-  auto endpoints = out.gauge("ringway_endpoints", "Endpoints by service and condition: healthy, unhealthy (active checks), ejected (errors in a row), draining (terminating).");
+  auto endpoints = out.gauge("ringway_endpoints",
+                             "Endpoints by service and condition: healthy, unhealthy (active "
+                             "checks), ejected (errors in a row), draining (terminating).");
   for (const ClusterEndpoints& cluster : input.endpoints) {
     for (size_t i = 0; i < cluster.by_condition.size(); ++i) {
-      endpoints.add(cluster.by_condition[i], {{"namespace", cluster.namespace_name}, {"service", cluster.service}, {"port", cluster.port},
+      endpoints.add(cluster.by_condition[i], {{"namespace", cluster.namespace_name},
+                                              {"service", cluster.service},
+                                              {"port", cluster.port},
                                               {"condition", kEndpointConditions[i]}});
     }
   }
 }
 
 void add_logs(Families& out, const MetricsInput& input) {
-  out.counter("ringway_access_log_written_bytes_total", "Bytes of access log written.").add(input.access_log_bytes);
-  out.counter("ringway_access_log_dropped_lines_total", "Access log lines dropped because the sink did not keep up or failed.")
+  out.counter("ringway_access_log_written_bytes_total", "Bytes of access log written.")
+      .add(input.access_log_bytes);
+  out.counter("ringway_access_log_dropped_lines_total",
+              "Access log lines dropped because the sink did not keep up or failed.")
       .add(input.stats->access_log_dropped + input.access_log_lines_dropped);
-  out.counter("ringway_access_log_errors_total", "Writes to the access log and openings of it that failed.").add(input.access_log_errors);
-  out.counter("ringway_log_dropped_lines_total", "Log lines dropped because nobody read stderr.").add(input.log_lines_dropped);
-  out.counter("ringway_admin_connections_refused_total", "Connections to the admin endpoint closed at once because too many were open.").add(input.admin_connections_refused);
+  out.counter("ringway_access_log_errors_total",
+              "Writes to the access log and openings of it that failed.")
+      .add(input.access_log_errors);
+  out.counter("ringway_log_dropped_lines_total", "Log lines dropped because nobody read stderr.")
+      .add(input.log_lines_dropped);
+  out.counter("ringway_admin_connections_refused_total",
+              "Connections to the admin endpoint closed at once because too many were open.")
+      .add(input.admin_connections_refused);
 }
 
 void add_process(Families& out, const MetricsInput& input) {
   const ProcessUsage& process = input.process;
-  out.gauge("ringway_build_info", "1; version of the program as a label.").add(1.0, {{"version", RINGWAY_VERSION}});
-  out.counter("ringway_restarts_total", "Data processes before this one that the supervisor had to replace.").add(input.restarts);
-  out.counter("process_cpu_seconds_total", "User and system CPU time of the data process.").add(process.cpu_seconds);
-  out.gauge("process_resident_memory_bytes", "Resident memory of the data process.").add(process.resident_bytes);
-  out.gauge("process_virtual_memory_bytes", "Virtual memory of the data process.").add(process.virtual_bytes);
-  out.gauge("process_open_fds", "Open file descriptors. Sockets registered with io_uring are not among them.").add(process.open_fds);
-  if (process.max_fds > 0) out.gauge("process_max_fds", "Limit of open file descriptors.").add(process.max_fds);
+  out.gauge("ringway_build_info", "1; version of the program as a label.")
+      .add(1.0, {{"version", RINGWAY_VERSION}});
+  out.counter("ringway_restarts_total",
+              "Data processes before this one that the supervisor had to replace.")
+      .add(input.restarts);
+  out.counter("process_cpu_seconds_total", "User and system CPU time of the data process.")
+      .add(process.cpu_seconds);
+  out.gauge("process_resident_memory_bytes", "Resident memory of the data process.")
+      .add(process.resident_bytes);
+  out.gauge("process_virtual_memory_bytes", "Virtual memory of the data process.")
+      .add(process.virtual_bytes);
+  out.gauge("process_open_fds",
+            "Open file descriptors. Sockets registered with io_uring are not among them.")
+      .add(process.open_fds);
+  if (process.max_fds > 0)
+    out.gauge("process_max_fds", "Limit of open file descriptors.").add(process.max_fds);
   out.gauge("process_threads", "Threads of the data process.").add(process.threads);
-  out.gauge("process_start_time_seconds", "When the data process started, in seconds since the epoch.").add(process.start_time_seconds);
+  out.gauge("process_start_time_seconds",
+            "When the data process started, in seconds since the epoch.")
+      .add(process.start_time_seconds);
 }
 
 }  // namespace
@@ -207,18 +303,49 @@ void add_process(Families& out, const MetricsInput& input) {
 void add_stats(WorkerStats& into, const WorkerStats& from) {
   if (into.routes.size() < from.routes.size()) into.routes.resize(from.routes.size());
   for (size_t i = 0; i < from.routes.size(); ++i) add_stats(into.routes[i], from.routes[i]);
-  for (size_t i = 0; i < from.request_errors.size(); ++i) into.request_errors[i] += from.request_errors[i];
-  for (size_t i = 0; i < from.response_errors.size(); ++i) into.response_errors[i] += from.response_errors[i];
+  for (size_t i = 0; i < from.request_errors.size(); ++i)
+    into.request_errors[i] += from.request_errors[i];
+  for (size_t i = 0; i < from.response_errors.size(); ++i)
+    into.response_errors[i] += from.response_errors[i];
   using S = WorkerStats;
   // Every plain counter; metrics_test.cc checks that none is forgotten.
-  static constexpr uint64_t S::*kCounters[] = {
-      &S::connections_accepted, &S::connections_active, &S::connections_idle, &S::connections_refused, &S::accept_paused,
-      &S::requests, &S::requests_active, &S::upstream_connects, &S::upstream_connect_failures, &S::upstream_connections_active,
-      &S::upstream_connections_idle, &S::upstream_reuses, &S::ejections, &S::retry_budget_exhausted, &S::pending_overflow,
-      &S::tls_handshakes, &S::tls_resumptions, &S::tls_failures, &S::tunnels_active, &S::timeouts_header, &S::timeouts_body,
-      &S::timeouts_idle, &S::timeouts_write, &S::timeouts_connect, &S::timeouts_response, &S::timeouts_total, &S::timeouts_handshake,
-      &S::access_log_dropped, &S::ring_turns, &S::ring_completions, &S::ring_submissions, &S::buffers_exhausted,
-      &S::small_buffers_in_use, &S::small_buffers, &S::bulk_buffers_in_use, &S::bulk_buffers, &S::output_buffers_in_use};
+  static constexpr uint64_t S::* kCounters[] = {&S::connections_accepted,
+                                                &S::connections_active,
+                                                &S::connections_idle,
+                                                &S::connections_refused,
+                                                &S::accept_paused,
+                                                &S::requests,
+                                                &S::requests_active,
+                                                &S::upstream_connects,
+                                                &S::upstream_connect_failures,
+                                                &S::upstream_connections_active,
+                                                &S::upstream_connections_idle,
+                                                &S::upstream_reuses,
+                                                &S::ejections,
+                                                &S::retry_budget_exhausted,
+                                                &S::pending_overflow,
+                                                &S::tls_handshakes,
+                                                &S::tls_resumptions,
+                                                &S::tls_failures,
+                                                &S::tunnels_active,
+                                                &S::timeouts_header,
+                                                &S::timeouts_body,
+                                                &S::timeouts_idle,
+                                                &S::timeouts_write,
+                                                &S::timeouts_connect,
+                                                &S::timeouts_response,
+                                                &S::timeouts_total,
+                                                &S::timeouts_handshake,
+                                                &S::access_log_dropped,
+                                                &S::ring_turns,
+                                                &S::ring_completions,
+                                                &S::ring_submissions,
+                                                &S::buffers_exhausted,
+                                                &S::small_buffers_in_use,
+                                                &S::small_buffers,
+                                                &S::bulk_buffers_in_use,
+                                                &S::bulk_buffers,
+                                                &S::output_buffers_in_use};
   for (const auto counter : kCounters) into.*counter += from.*counter;
 }
 

@@ -1,5 +1,5 @@
-// What Prometheus sees: copies of the workers' counters, summed, and what the control thread knows, as text.
-// The table of all names: docs/operations.md.
+// What Prometheus sees: copies of the workers' counters, summed, and what the control thread knows,
+// as text. The table of all names: docs/operations.md.
 //
 // Thread rule: the control thread's. Values in, text out; no clock but the caller's.
 #pragma once
@@ -19,39 +19,43 @@ namespace ringway::observe {
 void add_stats(WorkerStats& into, const WorkerStats& from);
 
 enum class EndpointCondition : uint8_t { kHealthy, kUnhealthy, kEjected, kDraining };
-inline constexpr std::array<const char*, 4> kEndpointConditions{"healthy", "unhealthy", "ejected", "draining"};
+inline constexpr std::array<const char*, 4> kEndpointConditions{"healthy", "unhealthy", "ejected",
+                                                                "draining"};
 
 struct ClusterEndpoints {
   std::string namespace_name, service, port;
-  std::array<uint32_t, 4> by_condition{};   // By EndpointCondition.
+  std::array<uint32_t, 4> by_condition{};  // By EndpointCondition.
 };
 
 struct CertificateExpiry {
-  std::string name;                          // Of the configuration: "<namespace>/<secret>".
+  std::string name;  // Of the configuration: "<namespace>/<secret>".
   int64_t not_after_unix_seconds = 0;
 };
 
 struct MetricsInput {
-  const WorkerStats* stats = nullptr;        // Sum of all workers.
+  const WorkerStats* stats = nullptr;  // Sum of all workers.
   const RouteSeries* routes = nullptr;
   uint32_t workers = 0;
-  std::string io_backend;                    // io::backend_name()
+  std::string io_backend;  // io::backend_name()
   std::vector<ClusterEndpoints> endpoints;
   std::vector<CertificateExpiry> certificates;
 
-  uint64_t config_generation = 0;            // Transactions applied by this process, a kept configuration included.
-  double config_age_seconds = -1;            // Since the last one was applied; < 0: none yet, the series is absent.
-  std::string config_version;                // Opaque; a label of ringway_config_info, which has one series at a time.
-  uint64_t config_accepted = 0, config_rejected = 0;   // Transactions: ACK, NACK.
+  uint64_t config_generation =
+      0;  // Transactions applied by this process, a kept configuration included.
+  double config_age_seconds =
+      -1;  // Since the last one was applied; < 0: none yet, the series is absent.
+  std::string
+      config_version;  // Opaque; a label of ringway_config_info, which has one series at a time.
+  uint64_t config_accepted = 0, config_rejected = 0;  // Transactions: ACK, NACK.
   bool controller_connected = false;
   uint64_t controller_connects = 0, controller_failures = 0;
 
-  uint64_t access_log_bytes = 0;             // AccessLogWriterStats
-  uint64_t access_log_lines_dropped = 0;     // By the writer; workers' own are in `stats`.
+  uint64_t access_log_bytes = 0;          // AccessLogWriterStats
+  uint64_t access_log_lines_dropped = 0;  // By the writer; workers' own are in `stats`.
   uint64_t access_log_errors = 0;
   uint64_t log_lines_dropped = 0;
   uint64_t admin_connections_refused = 0;
-  uint32_t restarts = 0;                     // SupervisorLink::generation
+  uint32_t restarts = 0;  // SupervisorLink::generation
   bool ready = false;
   bool draining = false;
   ProcessUsage process;

@@ -1,4 +1,3 @@
-#include "dataplane/http/status.h"
 #include "dataplane/observe/metrics.h"
 
 #include <gtest/gtest.h>
@@ -11,19 +10,24 @@
 #include <set>
 #include <sstream>
 
+#include "dataplane/http/status.h"
+
 namespace ringway::observe {
 namespace {
 
-// A strict reader of the Prometheus text format 0.0.4: names, escapes, one TYPE and HELP before the series of a family, no series twice, histograms
-// cumulative with +Inf equal to _count. Failures are gtest's.
+// A strict reader of the Prometheus text format 0.0.4: names, escapes, one TYPE and HELP before the
+// series of a family, no series twice, histograms cumulative with +Inf equal to _count. Failures
+// are gtest's.
 struct Exposition {
-  std::map<std::string, double> series;        // "name{labels}" as written.
+  std::map<std::string, double> series;  // "name{labels}" as written.
   std::map<std::string, std::string> types, helps;
 };
 
 bool is_name(std::string_view text) {
   if (text.empty() || std::isdigit(static_cast<unsigned char>(text[0])) != 0) return false;
-  return std::ranges::all_of(text, [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == ':'; });
+  return std::ranges::all_of(text, [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == ':';
+  });
 }
 
 // Returns where the labels end, npos when malformed.
@@ -32,14 +36,16 @@ size_t read_labels(std::string_view line, size_t at, std::map<std::string, std::
   ++at;
   while (at < line.size() && line[at] != '}') {
     const size_t equals = line.find("=\"", at);
-    if (equals == std::string_view::npos || !is_name(line.substr(at, equals - at))) return std::string_view::npos;
+    if (equals == std::string_view::npos || !is_name(line.substr(at, equals - at)))
+      return std::string_view::npos;
     const std::string name(line.substr(at, equals - at));
     std::string value;
     at = equals + 2;
     for (; at < line.size() && line[at] != '"'; ++at) {
       if (line[at] == '\\') {
         ++at;
-        if (at >= line.size() || std::strchr("\\\"n", line[at]) == nullptr) return std::string_view::npos;
+        if (at >= line.size() || std::strchr("\\\"n", line[at]) == nullptr)
+          return std::string_view::npos;
       }
       value += line[at];
     }
@@ -60,7 +66,9 @@ std::string family_of(const std::string& name, const std::map<std::string, std::
   return name;
 }
 
-void check_histograms(const Exposition& out, const std::map<std::string, std::vector<std::pair<double, double>>>& buckets) {
+void check_histograms(
+    const Exposition& out,
+    const std::map<std::string, std::vector<std::pair<double, double>>>& buckets) {
   for (const auto& [key, values] : buckets) {
     double last_bound = -INFINITY, last = 0;
     for (const auto& [bound, value] : values) {
@@ -95,7 +103,8 @@ Exposition check_text(const std::string& text) {
     const std::string name = line.substr(0, end);
     EXPECT_TRUE(is_name(name)) << line;
     const std::string family = family_of(name, out.types);
-    EXPECT_TRUE(out.types.contains(family) && out.helps.contains(family)) << "no TYPE or HELP: " << line;
+    EXPECT_TRUE(out.types.contains(family) && out.helps.contains(family))
+        << "no TYPE or HELP: " << line;
     if (family != current) {
       EXPECT_TRUE(closed.insert(family).second) << "series of a family apart: " << line;
       current = family;
@@ -115,7 +124,8 @@ Exposition check_text(const std::string& text) {
     if (name == family + "_bucket") {
       std::string count = line.substr(0, value_at);
       count.replace(0, name.size(), family + "_count");
-      const size_t le = count.rfind(",le=\"") != std::string::npos ? count.rfind(",le=\"") : count.rfind("le=\"");
+      const size_t le =
+          count.rfind(",le=\"") != std::string::npos ? count.rfind(",le=\"") : count.rfind("le=\"");
       count.erase(le, count.rfind('"') - le + 1);
       buckets[count].push_back({std::strtod(labels["le"].c_str(), nullptr), value});
     }
@@ -143,7 +153,8 @@ TEST(MetricsTest, TextIsStrictlyWellFormed) {
   stats.request_errors[static_cast<size_t>(http::Error::kBadHost)] = 3;
   stats.small_buffers = 2048;
   RouteSeries routes;
-  const std::vector<RouteLabels> labels{{}, {"shop", "we\"ird\\\n", "cart"}, {"shop", "unused", "x"}};
+  const std::vector<RouteLabels> labels{
+      {}, {"shop", "we\"ird\\\n", "cart"}, {"shop", "unused", "x"}};
   routes.update(labels, stats.routes);
   MetricsInput input;
   input.stats = &stats;
@@ -156,18 +167,30 @@ TEST(MetricsTest, TextIsStrictlyWellFormed) {
   input.certificates = {{"shop/tls", 1'800'000'000}};
   input.process = read_process_usage();
   const Exposition out = check_text(render_metrics(input));
-  EXPECT_EQ(out.series.at(R"(ringway_requests_total{namespace="shop",ingress="we\"ird\\\n",service="cart",code="2xx"})"), 10);
-  EXPECT_EQ(out.series.at(R"(ringway_requests_total{namespace="",ingress="_none",service="",code="5xx"})"), 2);
+  EXPECT_EQ(
+      out.series.at(
+          R"(ringway_requests_total{namespace="shop",ingress="we\"ird\\\n",service="cart",code="2xx"})"),
+      10);
+  EXPECT_EQ(out.series.at(
+                R"(ringway_requests_total{namespace="",ingress="_none",service="",code="5xx"})"),
+            2);
   EXPECT_EQ(out.series.at(R"(ringway_request_errors_total{reason="bad_host"})"), 3);
-  EXPECT_EQ(out.series.at(R"(ringway_endpoints{namespace="shop",service="cart",port="80",condition="unhealthy"})"), 1);
-  EXPECT_EQ(out.series.at(R"(ringway_certificate_expiry_timestamp_seconds{certificate="shop/tls"})"), 1'800'000'000);
+  EXPECT_EQ(
+      out.series.at(
+          R"(ringway_endpoints{namespace="shop",service="cart",port="80",condition="unhealthy"})"),
+      1);
+  EXPECT_EQ(
+      out.series.at(R"(ringway_certificate_expiry_timestamp_seconds{certificate="shop/tls"})"),
+      1'800'000'000);
   EXPECT_EQ(out.series.at("ringway_workers"), 2);
   EXPECT_EQ(out.types.at("ringway_request_duration_seconds"), "histogram");
   EXPECT_GT(out.series.at("process_resident_memory_bytes"), 1e6);
   EXPECT_GT(out.series.at("process_open_fds"), 2);
   EXPECT_GE(out.series.at("process_threads"), 1);
-  // A route without a request has no series: cardinality follows the traffic, within the configuration.
-  for (const auto& [name, value] : out.series) EXPECT_EQ(name.find("unused"), std::string::npos) << name;
+  // A route without a request has no series: cardinality follows the traffic, within the
+  // configuration.
+  for (const auto& [name, value] : out.series)
+    EXPECT_EQ(name.find("unused"), std::string::npos) << name;
 }
 
 TEST(MetricsTest, EveryNameIsInTheTableForPeople) {
@@ -186,12 +209,14 @@ TEST(MetricsTest, EveryNameIsInTheTableForPeople) {
   std::stringstream page;
   page << std::ifstream(SOURCE_DIR "/docs/operations.md").rdbuf();
   for (const auto& [name, help] : check_text(render_metrics(input)).helps) {
-    EXPECT_NE(page.str().find("`" + name + "`"), std::string::npos) << name << " is missing in docs/operations.md";
+    EXPECT_NE(page.str().find("`" + name + "`"), std::string::npos)
+        << name << " is missing in docs/operations.md";
   }
 }
 
 TEST(MetricsTest, PromtoolAgrees) {
-  if (std::system("command -v promtool >/dev/null 2>&1") != 0) GTEST_SKIP() << "promtool (Debian package prometheus) is not installed";
+  if (std::system("command -v promtool >/dev/null 2>&1") != 0)
+    GTEST_SKIP() << "promtool (Debian package prometheus) is not installed";
   WorkerStats stats;
   stats.routes = {some_requests(1, 1)};
   RouteSeries routes;
@@ -222,14 +247,15 @@ TEST(MetricsTest, SumsEveryCounter) {
   add_stats(sum, one);
   for (uint64_t i = 0; i < kWords; ++i) {
     uint64_t value = 0;
-    std::memcpy(&value, reinterpret_cast<unsigned char*>(&sum) + kFirst + i * sizeof value, sizeof value);
+    std::memcpy(&value, reinterpret_cast<unsigned char*>(&sum) + kFirst + i * sizeof value,
+                sizeof value);
     EXPECT_EQ(value, 2 * (i + 1)) << "the counter at word " << i;
   }
 }
 
 TEST(MetricsTest, HistogramBounds) {
   Histogram histogram;
-  histogram.observe(5'000'000);        // le="0.005" holds its bound.
+  histogram.observe(5'000'000);  // le="0.005" holds its bound.
   histogram.observe(5'000'001);
   histogram.observe(60'000'000'000);
   EXPECT_EQ(histogram.buckets[0], 1u);
@@ -247,20 +273,25 @@ uint64_t requests(const RouteSeries& routes, const std::string& ingress) {
 TEST(RouteSeriesTest, ARemovedRoutesCountsFoldIntoATotalAndItsSeriesEnds) {
   RouteSeries routes;
   const std::vector<RouteLabels> both{{}, {"a", "x", "s"}, {"a", "y", "s"}};
-  routes.update(both, std::vector<RouteStats>{some_requests(1, 0), some_requests(5, 0), some_requests(7, 0)});
+  routes.update(
+      both, std::vector<RouteStats>{some_requests(1, 0), some_requests(5, 0), some_requests(7, 0)});
   EXPECT_EQ(requests(routes, "x"), 5u);
   const std::vector<RouteLabels> one{{}, {}, {"a", "y", "s"}};
-  routes.update(one, std::vector<RouteStats>{some_requests(1, 0), some_requests(6, 0), some_requests(7, 0)});
+  routes.update(
+      one, std::vector<RouteStats>{some_requests(1, 0), some_requests(6, 0), some_requests(7, 0)});
   EXPECT_EQ(requests(routes, "x"), 0u);
   EXPECT_EQ(requests(routes, kRemovedLabel), 6u);
   // Requests that end late still count in the total, and it never goes back.
-  routes.update(one, std::vector<RouteStats>{some_requests(1, 0), some_requests(8, 0), some_requests(7, 0)});
+  routes.update(
+      one, std::vector<RouteStats>{some_requests(1, 0), some_requests(8, 0), some_requests(7, 0)});
   EXPECT_EQ(requests(routes, kRemovedLabel), 8u);
   // The slot goes to another route, which begins at zero.
   const std::vector<RouteLabels> other{{}, {"b", "z", "s"}, {"a", "y", "s"}};
-  routes.update(other, std::vector<RouteStats>{some_requests(1, 0), some_requests(8, 0), some_requests(7, 0)});
+  routes.update(other, std::vector<RouteStats>{some_requests(1, 0), some_requests(8, 0),
+                                               some_requests(7, 0)});
   EXPECT_EQ(requests(routes, "z"), 0u);
-  routes.update(other, std::vector<RouteStats>{some_requests(1, 0), some_requests(11, 0), some_requests(7, 0)});
+  routes.update(other, std::vector<RouteStats>{some_requests(1, 0), some_requests(11, 0),
+                                               some_requests(7, 0)});
   EXPECT_EQ(requests(routes, "z"), 3u);
   EXPECT_EQ(requests(routes, kRemovedLabel), 8u);
   EXPECT_EQ(requests(routes, "y"), 7u);
@@ -269,13 +300,15 @@ TEST(RouteSeriesTest, ARemovedRoutesCountsFoldIntoATotalAndItsSeriesEnds) {
 
 TEST(RouteSeriesTest, CountsBeforeTheFirstScrapeBelongToTheOwner) {
   RouteSeries routes;
-  routes.update(std::vector<RouteLabels>{{}, {"a", "x", "s"}}, std::vector<RouteStats>{{}, some_requests(4, 0)});
+  routes.update(std::vector<RouteLabels>{{}, {"a", "x", "s"}},
+                std::vector<RouteStats>{{}, some_requests(4, 0)});
   EXPECT_EQ(requests(routes, "x"), 4u);
 }
 
 TEST(RouteSeriesTest, FewerSumsThanLabels) {
   RouteSeries routes;
-  routes.update(std::vector<RouteLabels>{{}, {"a", "x", "s"}, {"a", "y", "s"}}, std::vector<RouteStats>{some_requests(1, 0)});
+  routes.update(std::vector<RouteLabels>{{}, {"a", "x", "s"}, {"a", "y", "s"}},
+                std::vector<RouteStats>{some_requests(1, 0)});
   EXPECT_EQ(routes.series().size(), 1u);
 }
 

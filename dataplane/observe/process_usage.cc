@@ -18,7 +18,9 @@ std::string read_small_file(const char* path) {
   if (fd < 0) return {};
   std::string text(8192, '\0');
   size_t size = 0;
-  for (ssize_t n; size < text.size() && (n = ::read(fd, text.data() + size, text.size() - size)) > 0;) size += static_cast<size_t>(n);
+  for (ssize_t n;
+       size < text.size() && (n = ::read(fd, text.data() + size, text.size() - size)) > 0;)
+    size += static_cast<size_t>(n);
   ::close(fd);
   text.resize(size);
   return text;
@@ -55,7 +57,8 @@ uint64_t count_fds() {
 
 ProcessUsage read_process_usage() {
   ProcessUsage usage;
-  // proc(5), /proc/pid/stat: fields are counted behind the command's closing parenthesis, which is followed by field 3.
+  // proc(5), /proc/pid/stat: fields are counted behind the command's closing parenthesis, which is
+  // followed by field 3.
   const std::string stat = read_small_file("/proc/self/stat");
   const size_t paren = stat.rfind(')');
   if (paren != std::string::npos && paren + 2 < stat.size()) {
@@ -64,13 +67,16 @@ ProcessUsage read_process_usage() {
     usage.cpu_seconds = static_cast<double>(number_at(fields, 11) + number_at(fields, 12)) / ticks;
     usage.threads = static_cast<uint32_t>(number_at(fields, 17));
     const uint64_t boot = boot_time_seconds();
-    if (boot > 0) usage.start_time_seconds = static_cast<double>(boot) + static_cast<double>(number_at(fields, 19)) / ticks;
+    if (boot > 0)
+      usage.start_time_seconds =
+          static_cast<double>(boot) + static_cast<double>(number_at(fields, 19)) / ticks;
     usage.virtual_bytes = number_at(fields, 20);
     usage.resident_bytes = number_at(fields, 21) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   }
   usage.open_fds = count_fds();
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) usage.max_fds = limit.rlim_cur;
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+    usage.max_fds = limit.rlim_cur;
   return usage;
 }
 

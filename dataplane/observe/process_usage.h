@@ -9,9 +9,9 @@ struct ProcessUsage {
   uint64_t resident_bytes = 0;
   uint64_t virtual_bytes = 0;
   uint64_t open_fds = 0;
-  uint64_t max_fds = 0;          // RLIMIT_NOFILE; 0: unlimited.
-  double cpu_seconds = 0;        // User and system, all threads.
-  double start_time_seconds = 0; // Since the epoch.
+  uint64_t max_fds = 0;           // RLIMIT_NOFILE; 0: unlimited.
+  double cpu_seconds = 0;         // User and system, all threads.
+  double start_time_seconds = 0;  // Since the epoch.
   uint32_t threads = 0;
 };
 

@@ -1,4 +1,5 @@
-// A ring and its wheel, driven until something holds; for tests of what runs on the control thread, on both backends of the kernel.
+// A ring and its wheel, driven until something holds; for tests of what runs on the control thread,
+// on both backends of the kernel.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -50,7 +51,8 @@ struct RingLoop {
 class RingLoopTest : public testing::TestWithParam<io::Backend> {
  protected:
   void SetUp() override {
-    if (GetParam() == io::Backend::kUring && !io::choose_backend(io::BackendChoice::kUring)) GTEST_SKIP() << "no io_uring here";
+    if (GetParam() == io::Backend::kUring && !io::choose_backend(io::BackendChoice::kUring))
+      GTEST_SKIP() << "no io_uring here";
     loop_ = std::make_unique<RingLoop>(GetParam());
   }
   std::unique_ptr<RingLoop> loop_;

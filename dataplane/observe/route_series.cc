@@ -13,7 +13,8 @@ void combine(Histogram& into, const Histogram& from, Combine&& f) {
 
 template <typename Combine>
 void combine(RouteStats& into, const RouteStats& from, Combine&& f) {
-  for (size_t i = 0; i < into.by_status_class.size(); ++i) f(into.by_status_class[i], from.by_status_class[i]);
+  for (size_t i = 0; i < into.by_status_class.size(); ++i)
+    f(into.by_status_class[i], from.by_status_class[i]);
   combine(into.request_duration, from.request_duration, f);
   combine(into.upstream_duration, from.upstream_duration, f);
   f(into.request_bytes, from.request_bytes);
@@ -42,10 +43,12 @@ void RouteSeries::update(std::span<const RouteLabels> labels, std::span<const Ro
   for (size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
     if (i < sums.size()) slot.sum = sums[i];
-    const RouteLabels now = i == 0 ? RouteLabels{"", kNoRouteLabel, ""} : i < labels.size() ? labels[i] : RouteLabels{};
+    const RouteLabels now = i == 0              ? RouteLabels{"", kNoRouteLabel, ""}
+                            : i < labels.size() ? labels[i]
+                                                : RouteLabels{};
     if (slot.labels == now) continue;
-    // A slot without an owner had one before: requests that ended since belong to that. A slot that never had an owner was used
-    // before the first look at it.
+    // A slot without an owner had one before: requests that ended since belong to that. A slot that
+    // never had an owner was used before the first look at it.
     if (slot.had_owner) {
       RouteStats gone = slot.sum;
       subtract_stats(gone, slot.base);

@@ -18,7 +18,7 @@
 namespace ringway::process {
 namespace {
 
-constexpr size_t kStackBytes = 64 * 1024;   // backtrace() takes some 10 KiB.
+constexpr size_t kStackBytes = 64 * 1024;  // backtrace() takes some 10 KiB.
 constexpr int kSignals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
 
 std::string_view program = "ringway";
@@ -54,13 +54,20 @@ class Line {
 
 std::string_view signal_name(int signal) {
   switch (signal) {
-    case SIGSEGV: return "SIGSEGV";
-    case SIGBUS: return "SIGBUS";
-    case SIGILL: return "SIGILL";
-    case SIGFPE: return "SIGFPE";
-    case SIGABRT: return "SIGABRT";
-    case SIGSYS: return "SIGSYS";
-    default: return "signal";
+    case SIGSEGV:
+      return "SIGSEGV";
+    case SIGBUS:
+      return "SIGBUS";
+    case SIGILL:
+      return "SIGILL";
+    case SIGFPE:
+      return "SIGFPE";
+    case SIGABRT:
+      return "SIGABRT";
+    case SIGSYS:
+      return "SIGSYS";
+    default:
+      return "signal";
   }
 }
 
@@ -75,34 +82,42 @@ uint64_t program_counter([[maybe_unused]] const ucontext_t& context) {
 }
 
 void on_fatal_signal(int signal, siginfo_t* info, void* context) {
-  // SA_RESETHAND has put the default back: a fault in here ends the process. A second thread that crashes waits for the first to end it.
+  // SA_RESETHAND has put the default back: a fault in here ends the process. A second thread that
+  // crashes waits for the first to end it.
   if (telling.exchange(true)) {
     while (true) pause();
   }
   Line head;
-  head.text(program).text(" " RINGWAY_VERSION " (pid ").number(static_cast<uint64_t>(getpid())).text(", thread ");
+  head.text(program)
+      .text(" " RINGWAY_VERSION " (pid ")
+      .number(static_cast<uint64_t>(getpid()))
+      .text(", thread ");
   head.number(static_cast<uint64_t>(syscall(SYS_gettid))).text("): ").text(signal_name(signal));
   if (info->si_code > 0) {  // By the kernel; otherwise si_addr means nothing.
     head.text(" at address 0x").number(reinterpret_cast<uint64_t>(info->si_addr), 16);
   } else {
     head.text(" sent by pid ").number(static_cast<uint64_t>(info->si_pid));
   }
-  const auto at = reinterpret_cast<void*>(program_counter(*static_cast<const ucontext_t*>(context)));
+  const auto at =
+      reinterpret_cast<void*>(program_counter(*static_cast<const ucontext_t*>(context)));
   head.text(", program counter 0x").number(reinterpret_cast<uint64_t>(at), 16).text("\nstack:\n");
   head.print();
 
   std::array<void*, 64> frames;
   void** end = frames.data() + backtrace(frames.data(), static_cast<int>(frames.size()));
-  void** first = std::find(frames.data(), end, at);  // Before it: this handler and the kernel's trampoline.
+  void** first =
+      std::find(frames.data(), end, at);  // Before it: this handler and the kernel's trampoline.
   if (first == end) first = frames.data();
-  // The others are return addresses: behind a call at the very end of a function they are in the next one, so the call itself is named.
+  // The others are return addresses: behind a call at the very end of a function they are in the
+  // next one, so the call itself is named.
   for (void** frame = first; frame != end; ++frame) {
     if (*frame != at) *frame = static_cast<char*>(*frame) - 1;
   }
   backtrace_symbols_fd(first, static_cast<int>(end - first), STDERR_FILENO);
   Line().text("end of stack\n").print();
 
-  // The default action, with this signal: exit status and core dump are as if nobody had looked. It is blocked until the handler returns.
+  // The default action, with this signal: exit status and core dump are as if nobody had looked. It
+  // is blocked until the handler returns.
   ::signal(signal, SIG_DFL);
   raise(signal);
 }
@@ -113,10 +128,12 @@ class AlternateStack {
   AlternateStack() {
     const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
     bytes_ = kStackBytes + page;
-    memory_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    memory_ = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
+                   -1, 0);
     if (memory_ == MAP_FAILED) return;  // A crash then ends without last words.
     mprotect(memory_, page, PROT_NONE);
-    const stack_t stack{.ss_sp = static_cast<char*>(memory_) + page, .ss_flags = 0, .ss_size = kStackBytes};
+    const stack_t stack{
+        .ss_sp = static_cast<char*>(memory_) + page, .ss_flags = 0, .ss_size = kStackBytes};
     sigaltstack(&stack, nullptr);
   }
   ~AlternateStack() {

@@ -32,9 +32,12 @@ TEST(CrashTest, TellsSignalAddressVersionAndFunction) {
   });
   ASSERT_TRUE(WIFSIGNALED(ended.status)) << ended.error_output;
   EXPECT_EQ(WTERMSIG(ended.status), SIGSEGV);
-  EXPECT_NE(ended.error_output.find("crash-test " RINGWAY_VERSION), std::string::npos) << ended.error_output;
-  EXPECT_NE(ended.error_output.find("SIGSEGV at address 0xdead0"), std::string::npos) << ended.error_output;
-  EXPECT_NE(ended.error_output.find("crash_test_write_to_nowhere"), std::string::npos) << ended.error_output;
+  EXPECT_NE(ended.error_output.find("crash-test " RINGWAY_VERSION), std::string::npos)
+      << ended.error_output;
+  EXPECT_NE(ended.error_output.find("SIGSEGV at address 0xdead0"), std::string::npos)
+      << ended.error_output;
+  EXPECT_NE(ended.error_output.find("crash_test_write_to_nowhere"), std::string::npos)
+      << ended.error_output;
 }
 
 TEST(CrashTest, CheckPrintsItsExpressionThenTheStack) {
@@ -46,7 +49,8 @@ TEST(CrashTest, CheckPrintsItsExpressionThenTheStack) {
   });
   ASSERT_TRUE(WIFSIGNALED(ended.status));
   EXPECT_EQ(WTERMSIG(ended.status), SIGABRT);
-  EXPECT_NE(ended.error_output.find("CHECK failed: two + two == 5"), std::string::npos) << ended.error_output;
+  EXPECT_NE(ended.error_output.find("CHECK failed: two + two == 5"), std::string::npos)
+      << ended.error_output;
   EXPECT_NE(ended.error_output.find("check_failed"), std::string::npos) << ended.error_output;
 }
 
@@ -61,7 +65,8 @@ TEST(CrashTest, StackOverflowOfAThreadIsTold) {
   });
   ASSERT_TRUE(WIFSIGNALED(ended.status));
   EXPECT_EQ(WTERMSIG(ended.status), SIGSEGV);
-  EXPECT_NE(ended.error_output.find("crash_test_recurse"), std::string::npos) << ended.error_output.substr(0, 2000);
+  EXPECT_NE(ended.error_output.find("crash_test_recurse"), std::string::npos)
+      << ended.error_output.substr(0, 2000);
 }
 
 TEST(CrashTest, ASignalOfSomebodyElseNamesTheSender) {

@@ -13,9 +13,30 @@ namespace ringway::process {
 namespace {
 
 enum Option : int {
-  kController = 1, kControllerCa, kControllerCertificate, kControllerKey, kControllerName, kAdmin, kWorkers, kPinWorkers, kIo, kStateDir, kNodeId,
-  kClass, kAccessLog, kAccessLogFormat, kDrainTimeout, kLogLevel, kLogFormat, kNoSupervisor, kCoreDumps, kBuffersSmall, kBuffersBulk,
-  kConnectionsMax, kHelp, kVersion,
+  kController = 1,
+  kControllerCa,
+  kControllerCertificate,
+  kControllerKey,
+  kControllerName,
+  kAdmin,
+  kWorkers,
+  kPinWorkers,
+  kIo,
+  kStateDir,
+  kNodeId,
+  kClass,
+  kAccessLog,
+  kAccessLogFormat,
+  kDrainTimeout,
+  kLogLevel,
+  kLogFormat,
+  kNoSupervisor,
+  kCoreDumps,
+  kBuffersSmall,
+  kBuffersBulk,
+  kConnectionsMax,
+  kHelp,
+  kVersion,
 };
 
 const option kOptions[] = {
@@ -58,10 +79,12 @@ Refusal number(std::string_view text, uint32_t min, uint32_t max, uint32_t& out)
   return std::nullopt;
 }
 
-// io_uring_register_buf_ring(3): the entries of a provided-buffer ring are a power of two, at most 32768.
+// io_uring_register_buf_ring(3): the entries of a provided-buffer ring are a power of two, at most
+// 32768.
 Refusal power_of_two(std::string_view text, uint32_t min, uint32_t& out) {
   uint32_t value = 0;
-  if (number(text, min, 32768, value) || (value & (value - 1)) != 0) return "a power of two from " + std::to_string(min) + " to 32768 is wanted";
+  if (number(text, min, 32768, value) || (value & (value - 1)) != 0)
+    return "a power of two from " + std::to_string(min) + " to 32768 is wanted";
   out = value;
   return std::nullopt;
 }
@@ -85,14 +108,16 @@ Refusal controller_address(std::string_view text, std::string& out) {
   const bool unix_path = text.starts_with("unix:") && text.size() > 5;
   const size_t colon = text.rfind(':');
   uint32_t port = 0;
-  const bool host_port = !text.starts_with("unix:") && colon != std::string_view::npos && colon > 0 && !number(text.substr(colon + 1), 1, 65535, port);
+  const bool host_port = !text.starts_with("unix:") && colon != std::string_view::npos &&
+                         colon > 0 && !number(text.substr(colon + 1), 1, 65535, port);
   if (!unix_path && !host_port) return "unix:/PATH or HOST:PORT is wanted";
   out = text;
   return std::nullopt;
 }
 
 template <typename T>
-Refusal word(std::string_view text, std::initializer_list<std::pair<std::string_view, T>> words, T& out) {
+Refusal word(std::string_view text, std::initializer_list<std::pair<std::string_view, T>> words,
+             T& out) {
   std::string wanted;
   for (const auto& [name, value] : words) {
     if (text == name) {
@@ -113,45 +138,83 @@ Refusal level(std::string_view text, LogLevel& out) {
 
 Refusal apply(int option, std::string_view text, ProxyOptions& options) {
   switch (option) {
-    case kController: return controller_address(text, options.controller);
-    case kControllerCa: return not_empty(text, options.controller_ca);
-    case kControllerCertificate: return not_empty(text, options.controller_certificate);
-    case kControllerKey: return not_empty(text, options.controller_key);
-    case kControllerName: return not_empty(text, options.controller_name);
-    case kAdmin: return admin_address(text, options.admin);
+    case kController:
+      return controller_address(text, options.controller);
+    case kControllerCa:
+      return not_empty(text, options.controller_ca);
+    case kControllerCertificate:
+      return not_empty(text, options.controller_certificate);
+    case kControllerKey:
+      return not_empty(text, options.controller_key);
+    case kControllerName:
+      return not_empty(text, options.controller_name);
+    case kAdmin:
+      return admin_address(text, options.admin);
     case kWorkers:
       if (text == "auto") return options.workers = 0, std::nullopt;
-      return number(text, 1, 253, options.workers) ? Refusal("auto or a number from 1 to 253 is wanted") : std::nullopt;
-    case kPinWorkers: return options.pin_workers = true, std::nullopt;
-    case kIo: return word<io::BackendChoice>(text, {{"auto", io::BackendChoice::kAuto}, {"uring", io::BackendChoice::kUring}, {"epoll", io::BackendChoice::kEpoll}}, options.io);
-    case kStateDir: return not_empty(text, options.state_dir);
-    case kNodeId: return not_empty(text, options.node_id);
-    case kClass: options.config_class = text; return std::nullopt;
-    case kAccessLog: return not_empty(text, options.access_log);
+      return number(text, 1, 253, options.workers)
+                 ? Refusal("auto or a number from 1 to 253 is wanted")
+                 : std::nullopt;
+    case kPinWorkers:
+      return options.pin_workers = true, std::nullopt;
+    case kIo:
+      return word<io::BackendChoice>(text,
+                                     {{"auto", io::BackendChoice::kAuto},
+                                      {"uring", io::BackendChoice::kUring},
+                                      {"epoll", io::BackendChoice::kEpoll}},
+                                     options.io);
+    case kStateDir:
+      return not_empty(text, options.state_dir);
+    case kNodeId:
+      return not_empty(text, options.node_id);
+    case kClass:
+      options.config_class = text;
+      return std::nullopt;
+    case kAccessLog:
+      return not_empty(text, options.access_log);
     case kAccessLogFormat:
-      return word<observe::AccessLogFormat>(text, {{"json", observe::AccessLogFormat::kJson}, {"combined", observe::AccessLogFormat::kCombined}}, options.access_log_format);
-    case kDrainTimeout: return number(text, 0, 86400, options.drain_timeout_seconds);
-    case kLogLevel: return level(text, options.log_level);
-    case kLogFormat: return word<LogFormat>(text, {{"text", LogFormat::kText}, {"json", LogFormat::kJson}}, options.log_format);
-    case kNoSupervisor: return options.supervisor = false, std::nullopt;
-    case kCoreDumps: return options.core_dumps = true, std::nullopt;
-    case kBuffersSmall: return power_of_two(text, 16, options.buffers_small);
-    case kBuffersBulk: return power_of_two(text, 2, options.buffers_bulk);
-    case kConnectionsMax: return number(text, 16, 1'000'000, options.connections_max);
-    case kHelp: return options.help = true, std::nullopt;
-    case kVersion: return options.version = true, std::nullopt;
-    default: return "unknown";
+      return word<observe::AccessLogFormat>(text,
+                                            {{"json", observe::AccessLogFormat::kJson},
+                                             {"combined", observe::AccessLogFormat::kCombined}},
+                                            options.access_log_format);
+    case kDrainTimeout:
+      return number(text, 0, 86400, options.drain_timeout_seconds);
+    case kLogLevel:
+      return level(text, options.log_level);
+    case kLogFormat:
+      return word<LogFormat>(text, {{"text", LogFormat::kText}, {"json", LogFormat::kJson}},
+                             options.log_format);
+    case kNoSupervisor:
+      return options.supervisor = false, std::nullopt;
+    case kCoreDumps:
+      return options.core_dumps = true, std::nullopt;
+    case kBuffersSmall:
+      return power_of_two(text, 16, options.buffers_small);
+    case kBuffersBulk:
+      return power_of_two(text, 2, options.buffers_bulk);
+    case kConnectionsMax:
+      return number(text, 16, 1'000'000, options.connections_max);
+    case kHelp:
+      return options.help = true, std::nullopt;
+    case kVersion:
+      return options.version = true, std::nullopt;
+    default:
+      return "unknown";
   }
 }
 
 std::string fits_together(const ProxyOptions& options) {
   const bool tls = !options.controller_ca.empty();
-  if (options.controller_certificate.empty() != options.controller_key.empty()) return "--controller-cert and --controller-key go together";
-  if (!options.controller_certificate.empty() && !tls) return "--controller-cert needs --controller-ca";
-  if (tls && options.controller.starts_with("unix:")) return "--controller-ca is for HOST:PORT, not for a Unix socket";
+  if (options.controller_certificate.empty() != options.controller_key.empty())
+    return "--controller-cert and --controller-key go together";
+  if (!options.controller_certificate.empty() && !tls)
+    return "--controller-cert needs --controller-ca";
+  if (tls && options.controller.starts_with("unix:"))
+    return "--controller-ca is for HOST:PORT, not for a Unix socket";
   if (tls && options.controller.empty()) return "--controller-ca needs --controller";
   if (!options.controller_name.empty() && !tls) return "--controller-name needs --controller-ca";
-  if (options.controller.empty() && options.state_dir.empty()) return "--controller or --state-dir is needed: there is nothing to serve";
+  if (options.controller.empty() && options.state_dir.empty())
+    return "--controller or --state-dir is needed: there is nothing to serve";
   return {};
 }
 
@@ -175,10 +238,13 @@ std::expected<ProxyOptions, std::string> parse_flags(int argc, char** argv) {
     if (option == '?') {
       const std::string_view text = at < argc ? argv[at] : "";
       // A known flag that takes no value was given one.
-      if (optopt != 0) return std::unexpected("option " + std::string(text.substr(0, text.find('='))) + " is unknown or takes no value; --help lists them");
+      if (optopt != 0)
+        return std::unexpected("option " + std::string(text.substr(0, text.find('='))) +
+                               " is unknown or takes no value; --help lists them");
       return std::unexpected("unknown option " + std::string(text) + "; --help lists them");
     }
-    if (option == ':') return std::unexpected("option " + std::string(at < argc ? argv[at] : "") + " needs a value");
+    if (option == ':')
+      return std::unexpected("option " + std::string(at < argc ? argv[at] : "") + " needs a value");
     const std::string_view value = optarg == nullptr ? "" : optarg;
     const std::string name = index >= 0 ? kOptions[index].name : "";
     if (const Refusal refusal = apply(option, value, options)) {
@@ -186,8 +252,11 @@ std::expected<ProxyOptions, std::string> parse_flags(int argc, char** argv) {
     }
     if (options.help || options.version) return options;
   }
-  if (optind < argc) return std::unexpected("unexpected argument " + std::string(argv[optind]) + "; --help lists the options");
-  if (std::string refusal = fits_together(options); !refusal.empty()) return std::unexpected(std::move(refusal));
+  if (optind < argc)
+    return std::unexpected("unexpected argument " + std::string(argv[optind]) +
+                           "; --help lists the options");
+  if (std::string refusal = fits_together(options); !refusal.empty())
+    return std::unexpected(std::move(refusal));
   if (options.node_id.empty()) options.node_id = host_name();
   return options;
 }

@@ -28,10 +28,27 @@ TEST(FlagsTest, Defaults) {
 }
 
 TEST(FlagsTest, EveryOption) {
-  const auto options = parse({"--controller=controller:18000", "--controller-ca=ca.pem", "--controller-cert=c.pem", "--controller-key=k.pem",
-                              "--controller-name=ringway", "--admin=0.0.0.0:9000", "--workers=3", "--pin-workers", "--io=epoll", "--state-dir=/var/lib/ringway",
-                              "--node-id=pod-1", "--class=internal", "--access-log=/tmp/a.log", "--access-log-format=combined", "--drain-timeout=240",
-                              "--log-level=debug", "--log-format=json", "--no-supervisor", "--core-dumps", "--buffers-small=4096", "--buffers-bulk=128",
+  const auto options = parse({"--controller=controller:18000",
+                              "--controller-ca=ca.pem",
+                              "--controller-cert=c.pem",
+                              "--controller-key=k.pem",
+                              "--controller-name=ringway",
+                              "--admin=0.0.0.0:9000",
+                              "--workers=3",
+                              "--pin-workers",
+                              "--io=epoll",
+                              "--state-dir=/var/lib/ringway",
+                              "--node-id=pod-1",
+                              "--class=internal",
+                              "--access-log=/tmp/a.log",
+                              "--access-log-format=combined",
+                              "--drain-timeout=240",
+                              "--log-level=debug",
+                              "--log-format=json",
+                              "--no-supervisor",
+                              "--core-dumps",
+                              "--buffers-small=4096",
+                              "--buffers-bulk=128",
                               "--connections-max=1000"});
   ASSERT_TRUE(options.has_value()) << options.error();
   EXPECT_EQ(options->controller, "controller:18000");
@@ -69,12 +86,15 @@ TEST(FlagsTest, RefusalsNameTheOptionInOneLine) {
       {{"--controller=unix:/x", "--pin-workers=yes"}, "--pin-workers"},
       {{"--controller=unix:/x", "-x"}, "-x"},
       {{"--controller=unix:/x", "extra"}, "unexpected argument extra"},
-      {{"--controller=/run/x.sock"}, "--controller: \"/run/x.sock\": unix:/PATH or HOST:PORT is wanted"},
+      {{"--controller=/run/x.sock"},
+       "--controller: \"/run/x.sock\": unix:/PATH or HOST:PORT is wanted"},
       {{"--controller=host:0"}, "HOST:PORT"},
       {{"--controller=host:70000"}, "HOST:PORT"},
-      {{"--controller=unix:/x", "--workers=0"}, "--workers: \"0\": auto or a number from 1 to 253 is wanted"},
+      {{"--controller=unix:/x", "--workers=0"},
+       "--workers: \"0\": auto or a number from 1 to 253 is wanted"},
       {{"--controller=unix:/x", "--workers=two"}, "--workers"},
-      {{"--controller=unix:/x", "--io=kqueue"}, "--io: \"kqueue\": one of auto, uring, epoll is wanted"},
+      {{"--controller=unix:/x", "--io=kqueue"},
+       "--io: \"kqueue\": one of auto, uring, epoll is wanted"},
       {{"--controller=unix:/x", "--admin=localhost"}, "--admin"},
       {{"--controller=unix:/x", "--drain-timeout=-1"}, "--drain-timeout"},
       {{"--controller=unix:/x", "--drain-timeout=5s"}, "--drain-timeout"},
@@ -93,7 +113,8 @@ TEST(FlagsTest, RefusalsNameTheOptionInOneLine) {
   for (const Case& c : cases) {
     const auto options = parse(c.arguments);
     ASSERT_FALSE(options.has_value()) << c.part;
-    EXPECT_NE(options.error().find(c.part), std::string::npos) << options.error() << " / " << c.part;
+    EXPECT_NE(options.error().find(c.part), std::string::npos)
+        << options.error() << " / " << c.part;
     EXPECT_EQ(options.error().find('\n'), std::string::npos);
   }
 }
@@ -102,9 +123,14 @@ TEST(FlagsTest, HelpNamesEveryOptionAndNeedsNothingElse) {
   EXPECT_TRUE(parse({"--help"})->help);
   EXPECT_TRUE(parse({"--version"})->version);
   const std::string text = usage();
-  for (const char* name : {"--controller ", "--controller-ca", "--controller-cert", "--controller-key", "--controller-name", "--admin", "--workers",
-                           "--pin-workers", "--io", "--state-dir", "--node-id", "--class", "--access-log ", "--access-log-format", "--drain-timeout",
-                           "--log-level", "--log-format", "--no-supervisor", "--core-dumps", "--buffers-small", "--buffers-bulk", "--connections-max"}) {
+  for (const char* name : {"--controller ",    "--controller-ca",     "--controller-cert",
+                           "--controller-key", "--controller-name",   "--admin",
+                           "--workers",        "--pin-workers",       "--io",
+                           "--state-dir",      "--node-id",           "--class",
+                           "--access-log ",    "--access-log-format", "--drain-timeout",
+                           "--log-level",      "--log-format",        "--no-supervisor",
+                           "--core-dumps",     "--buffers-small",     "--buffers-bulk",
+                           "--connections-max"}) {
     EXPECT_NE(text.find(name), std::string::npos) << name;
   }
   EXPECT_EQ(version_line(), "ringway-proxy " RINGWAY_VERSION);

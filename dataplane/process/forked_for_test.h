@@ -11,7 +11,7 @@
 namespace ringway::process {
 
 struct Ended {
-  int status = 0;        // waitpid(2)
+  int status = 0;  // waitpid(2)
   std::string error_output;
 };
 
@@ -29,7 +29,8 @@ inline Ended run_forked(const std::function<int()>& body) {
   close(pipe_fds[1]);
   Ended ended;
   char piece[4096];
-  for (ssize_t n; (n = read(pipe_fds[0], piece, sizeof piece)) > 0;) ended.error_output.append(piece, static_cast<size_t>(n));
+  for (ssize_t n; (n = read(pipe_fds[0], piece, sizeof piece)) > 0;)
+    ended.error_output.append(piece, static_cast<size_t>(n));
   close(pipe_fds[0]);
   waitpid(child, &ended.status, 0);
   return ended;

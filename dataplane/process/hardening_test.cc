@@ -18,7 +18,8 @@ namespace {
 std::string status_line(const std::string& key) {
   std::ifstream file("/proc/self/status");
   for (std::string line; std::getline(file, line);) {
-    if (line.starts_with(key + ":")) return line.substr(line.find_first_not_of(" \t", key.size() + 1));
+    if (line.starts_with(key + ":"))
+      return line.substr(line.find_first_not_of(" \t", key.size() + 1));
   }
   return {};
 }
@@ -36,16 +37,23 @@ TEST(HardeningTest, CoreDumpsAreOff) {
 TEST(HardeningTest, CapabilitiesAreGone) {
   const Ended ended = run_forked([] {
     if (!drop_capabilities(KeepCapability::kNone)) return 1;
-    return status_line("CapPrm") == "0000000000000000" && status_line("CapEff") == "0000000000000000" ? 0 : 2;
+    return status_line("CapPrm") == "0000000000000000" &&
+                   status_line("CapEff") == "0000000000000000"
+               ? 0
+               : 2;
   });
   EXPECT_EQ(ended.status, 0);
 }
 
 TEST(HardeningTest, OneCapabilityCanStay) {
-  if (status_line("CapEff").back() == '0' && geteuid() != 0) GTEST_SKIP() << "needs a capability to keep";
+  if (status_line("CapEff").back() == '0' && geteuid() != 0)
+    GTEST_SKIP() << "needs a capability to keep";
   const Ended ended = run_forked([] {
     if (!drop_capabilities(KeepCapability::kNetBindService)) return 1;
-    return status_line("CapPrm") == "0000000000000400" && status_line("CapEff") == "0000000000000400" ? 0 : 2;
+    return status_line("CapPrm") == "0000000000000400" &&
+                   status_line("CapEff") == "0000000000000400"
+               ? 0
+               : 2;
   });
   EXPECT_EQ(ended.status, 0);
 }

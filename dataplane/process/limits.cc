@@ -10,7 +10,8 @@
 namespace ringway::process {
 namespace {
 
-constexpr uint64_t kFileLimitMax = 1'048'576;  // fs.nr_open's default: more cannot be had, and tables are sized by it.
+constexpr uint64_t kFileLimitMax =
+    1'048'576;  // fs.nr_open's default: more cannot be had, and tables are sized by it.
 
 std::string read_line(const std::string& path) {
   std::ifstream file(path);
@@ -36,12 +37,16 @@ uint32_t quota_v2(const std::string& directory) {
 }
 
 uint32_t quota_v1(const std::string& directory) {
-  return milli_of(read_line(directory + "/cpu.cfs_quota_us"), read_line(directory + "/cpu.cfs_period_us"));
+  return milli_of(read_line(directory + "/cpu.cfs_quota_us"),
+                  read_line(directory + "/cpu.cfs_period_us"));
 }
 
-// The smallest quota from `group` up to the root of the hierarchy mounted at `mount`. In a container with a cgroup namespace of its own the group is
-// "/"; without one, the path names groups above the mount, which then are not there: absent files are no quota.
-uint32_t smallest_quota(const std::string& mount, std::string group, uint32_t (*quota)(const std::string&)) {
+// The smallest quota from `group` up to the root of the hierarchy mounted at `mount`. In a
+// container with a cgroup namespace of its own the group is
+// "/"; without one, the path names groups above the mount, which then are not there: absent files
+// are no quota.
+uint32_t smallest_quota(const std::string& mount, std::string group,
+                        uint32_t (*quota)(const std::string&)) {
   uint32_t smallest = 0;
   while (true) {
     if (group == "/") group.clear();
@@ -103,7 +108,8 @@ uint32_t cgroup_cpu_milli(const std::string& root) {
 
 std::vector<uint32_t> allowed_cpus() {
   std::vector<uint32_t> result;
-  // A fixed cpu_set_t ends at 1024 CPUs; the kernel refuses a set that is too small for the machine.
+  // A fixed cpu_set_t ends at 1024 CPUs; the kernel refuses a set that is too small for the
+  // machine.
   for (int cpus = CPU_SETSIZE; cpus <= 1 << 16; cpus *= 2) {
     cpu_set_t* set = CPU_ALLOC(cpus);
     const size_t bytes = CPU_ALLOC_SIZE(cpus);

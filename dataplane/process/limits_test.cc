@@ -57,7 +57,8 @@ TEST_F(CgroupTest, V1) {
   EXPECT_EQ(cgroup_cpu_milli(root_), 2500u);
 }
 
-// A container without a cgroup namespace: /proc names a group of the host, the mount shows the container's own as the root.
+// A container without a cgroup namespace: /proc names a group of the host, the mount shows the
+// container's own as the root.
 TEST_F(CgroupTest, V1GroupAboveTheMount) {
   write("/proc/self/cgroup", "4:cpu:/kubepods/pod1/box\n");
   write("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "100000\n");
@@ -95,7 +96,8 @@ TEST(LimitsTest, FileLimitGoesToTheHardLimit) {
     const rlim_t hard = std::min<rlim_t>(limit.rlim_max, 1'048'576);
     limit.rlim_cur = 64;
     setrlimit(RLIMIT_NOFILE, &limit);
-    const bool raised = raise_file_limit() == hard && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur == hard;
+    const bool raised = raise_file_limit() == hard && getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+                        limit.rlim_cur == hard;
     _exit(raised ? 0 : 1);
   }
   int status = 0;
@@ -107,7 +109,8 @@ TEST(LimitsTest, PinsToAnAllowedCpuOnly) {
   const pid_t child = fork();
   if (child == 0) {
     const auto cpus = allowed_cpus();
-    const bool pinned = pin_to_cpu(cpus.back()) && allowed_cpus() == std::vector<uint32_t>{cpus.back()};
+    const bool pinned =
+        pin_to_cpu(cpus.back()) && allowed_cpus() == std::vector<uint32_t>{cpus.back()};
     _exit(pinned && !pin_to_cpu(5000) ? 0 : 1);
   }
   int status = 0;

@@ -21,7 +21,8 @@ void close_all_of(std::vector<int>& sockets) {
 
 }  // namespace
 
-std::expected<std::vector<int>, std::string> make_listeners(std::string_view address, uint32_t sockets, bool more) {
+std::expected<std::vector<int>, std::string> make_listeners(std::string_view address,
+                                                            uint32_t sockets, bool more) {
   const auto parsed = net::parse_address(address);
   if (!parsed) return std::unexpected(parsed.error());
   net::ListenOptions options;
@@ -39,18 +40,21 @@ std::expected<int, std::string> make_listener(std::string_view address, bool sha
 ListenerTable::ListenerTable(MakeListeners make) : make_(std::move(make)) {}
 ListenerTable::~ListenerTable() { close_all(); }
 
-std::expected<std::vector<int>, std::string> ListenerTable::bind(std::string_view address, uint32_t count) {
+std::expected<std::vector<int>, std::string> ListenerTable::bind(std::string_view address,
+                                                                 uint32_t count) {
   CHECK(count >= 1 && count <= kSocketsPerAddressMax);
   const auto found = entries_.find(address);
   std::vector<int> held = found == entries_.end() ? std::vector<int>{} : found->second.sockets;
   if (held.size() < count) {
     // Port 0: further sockets join the port that the kernel chose.
-    const std::string same = held.empty() ? std::string(address) : net::to_string(net::local_address(held.front()));
+    const std::string same =
+        held.empty() ? std::string(address) : net::to_string(net::local_address(held.front()));
     auto made = make_(same, count - static_cast<uint32_t>(held.size()), !held.empty());
     if (!made) return std::unexpected(std::move(made.error()));
     held.insert(held.end(), made->begin(), made->end());
   }
-  while (held.size() > count) {  // A socket that nobody accepts on would swallow its share of the connections.
+  while (held.size() >
+         count) {  // A socket that nobody accepts on would swallow its share of the connections.
     ::close(held.back());
     held.pop_back();
   }
@@ -93,7 +97,8 @@ OwnListenerSockets::~OwnListenerSockets() {
   if (state_ >= 0) ::close(state_);
 }
 
-std::expected<std::vector<int>, std::string> OwnListenerSockets::bind(std::string_view address, uint32_t count) {
+std::expected<std::vector<int>, std::string> OwnListenerSockets::bind(std::string_view address,
+                                                                      uint32_t count) {
   auto sockets = table_.bind(address, count);
   if (!sockets) return sockets;
   std::vector<int> copies;

@@ -65,7 +65,8 @@ TEST(OwnListenerSocketsTest, ErrorsAreOneLine) {
 
 TEST(ListenerTableTest, ARefusedGrowthLeavesWhatWasThere) {
   uint32_t calls = 0;
-  ListenerTable table([&](std::string_view address, uint32_t count, bool more) -> std::expected<std::vector<int>, std::string> {
+  ListenerTable table([&](std::string_view address, uint32_t count,
+                          bool more) -> std::expected<std::vector<int>, std::string> {
     if (++calls == 2) return std::unexpected("no more");
     return make_listeners(address, count, more);
   });
@@ -77,8 +78,10 @@ TEST(ListenerTableTest, ARefusedGrowthLeavesWhatWasThere) {
 
 TEST(ListenerTableTest, WhatTheNextProcessDoesNotAskForIsClosed) {
   ListenerTable table(make_listeners);
-  const std::string kept = net::to_string(net::local_address(table.bind("127.0.0.1:0", 1)->front()));
-  const std::string other = net::to_string(net::local_address(table.bind("127.0.0.2:0", 1)->front()));
+  const std::string kept =
+      net::to_string(net::local_address(table.bind("127.0.0.1:0", 1)->front()));
+  const std::string other =
+      net::to_string(net::local_address(table.bind("127.0.0.2:0", 1)->front()));
   table.forget_claims();
   ASSERT_TRUE(table.bind("127.0.0.1:0", 1).has_value());
   EXPECT_EQ(connect_errno(other), 0);  // Until it says that it is ready.

@@ -1,4 +1,5 @@
-// When a dead data process is followed by the next one, and when no longer. Pure: time is an argument. The rules: supervisor.h.
+// When a dead data process is followed by the next one, and when no longer. Pure: time is an
+// argument. The rules: supervisor.h.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@ class RestartPolicy {
   explicit RestartPolicy(const SupervisorOptions& options) : options_(options) {}
 
   void on_start(uint64_t now_ms) { started_ms_ = now_ms; }
-  // A process that got so far is followed at once when it dies: a delay would make one bad request an outage.
+  // A process that got so far is followed at once when it dies: a delay would make one bad request
+  // an outage.
   void on_ready() {
     ever_ready_ = true;
     quick_deaths_ = 0;
@@ -27,7 +29,7 @@ class RestartPolicy {
   const SupervisorOptions& options_;
   uint64_t started_ms_ = 0;
   bool ever_ready_ = false;
-  uint32_t quick_deaths_ = 0; // In a row.
+  uint32_t quick_deaths_ = 0;  // In a row.
   std::deque<uint64_t> deaths_ms_;
 };
 

@@ -16,7 +16,8 @@ TEST(RestartPolicyTest, QuickDeathsAreFollowedAtOnceThenAfterGrowingDelays) {
     ASSERT_TRUE(delay.has_value());
     delays.push_back(*delay);
   }
-  EXPECT_EQ(delays, (std::vector<uint32_t>{0, 0, 0, 0, 0, 100, 200, 400, 800, 1600, 3200, 6400, 10000, 10000, 10000}));
+  EXPECT_EQ(delays, (std::vector<uint32_t>{0, 0, 0, 0, 0, 100, 200, 400, 800, 1600, 3200, 6400,
+                                           10000, 10000, 10000}));
 }
 
 TEST(RestartPolicyTest, GivesUpWhenNoneEverBecameReady) {

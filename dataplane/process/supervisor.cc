@@ -34,9 +34,11 @@ uint64_t now_ms() { return monotonic_ns() / kNsPerMs; }
   std::memcpy(line, kPrefix, sizeof kPrefix - 1);
   va_list arguments;
   va_start(arguments, format);
-  const int size = std::vsnprintf(line + sizeof kPrefix - 1, sizeof line - sizeof kPrefix, format, arguments);
+  const int size =
+      std::vsnprintf(line + sizeof kPrefix - 1, sizeof line - sizeof kPrefix, format, arguments);
   va_end(arguments);
-  const size_t used = std::min(sizeof kPrefix - 1 + static_cast<size_t>(std::max(size, 0)), sizeof line - 2);
+  const size_t used =
+      std::min(sizeof kPrefix - 1 + static_cast<size_t>(std::max(size, 0)), sizeof line - 2);
   line[used] = '\n';
   const auto ignored = ::write(STDERR_FILENO, line, used + 1);
   static_cast<void>(ignored);
@@ -45,7 +47,10 @@ uint64_t now_ms() { return monotonic_ns() / kNsPerMs; }
 class Supervisor {
  public:
   Supervisor(const SupervisorOptions& options, const std::function<int(SupervisorLink)>& data_main)
-      : options_(options), data_main_(data_main), policy_(options_), listeners_(options_.make_listeners) {}
+      : options_(options),
+        data_main_(data_main),
+        policy_(options_),
+        listeners_(options_.make_listeners) {}
   ~Supervisor() {
     close_if(control_);
     close_if(signals_);
@@ -53,7 +58,8 @@ class Supervisor {
   }
 
   int run() {
-    raise_file_limit();  // Sockets of every address and worker are held here, and the data process inherits the limit.
+    raise_file_limit();  // Sockets of every address and worker are held here, and the data process
+                         // inherits the limit.
     sigset_t wanted;
     sigemptyset(&wanted);
     for (const int signal : kSignals) sigaddset(&wanted, signal);
@@ -80,7 +86,8 @@ class Supervisor {
 
   void start() {
     int pair[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) return start_failed("socketpair");
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+      return start_failed("socketpair");
     std::fflush(nullptr);  // Else both processes would write what is buffered.
     const pid_t supervisor = getpid();
     const pid_t child = fork();
@@ -100,7 +107,8 @@ class Supervisor {
   void start_failed(const char* what) {
     say("%s: %s", what, std::strerror(errno));
     if (generation_ == 0) exit_code_ = kExitEnvironment;
-    start_ms_ = now_ms() + 1000;  // Processes or descriptors are short: a moment later there may be some.
+    start_ms_ =
+        now_ms() + 1000;  // Processes or descriptors are short: a moment later there may be some.
   }
 
   [[noreturn]] void run_child(const int (&pair)[2], pid_t supervisor) {
@@ -128,7 +136,8 @@ class Supervisor {
   void wait_and_handle() {
     if (exit_code_ >= 0) return;
     pollfd ready[2]{{.fd = signals_, .events = POLLIN}, {.fd = control_, .events = POLLIN}};
-    if (poll(ready, 2, poll_timeout_ms()) < 0 && errno != EINTR) say("poll: %s", std::strerror(errno));
+    if (poll(ready, 2, poll_timeout_ms()) < 0 && errno != EINTR)
+      say("poll: %s", std::strerror(errno));
     // Requests before deaths: what a process handed over just before it died counts.
     if (control_ >= 0 && (ready[1].revents & (POLLIN | POLLHUP)) != 0) handle_request();
     if ((ready[0].revents & POLLIN) != 0) handle_signals();
@@ -143,7 +152,8 @@ class Supervisor {
   void handle_request() {
     Message request;
     if (!receive_message(control_, request)) {
-      if (errno != EMSGSIZE) return close_if(control_);  // The end of the process is told by SIGCHLD.
+      if (errno != EMSGSIZE)
+        return close_if(control_);  // The end of the process is told by SIGCHLD.
       send_message(control_, "error message too long");
       return;
     }
@@ -177,12 +187,15 @@ class Supervisor {
 
   void answer_bind(std::string_view arguments) {
     uint32_t count = 0;
-    const auto [end, error] = std::from_chars(arguments.data(), arguments.data() + arguments.size(), count);
-    if (error != std::errc() || count < 1 || count > kSocketsPerAddressMax || end == arguments.data() + arguments.size() || *end != ' ') {
+    const auto [end, error] =
+        std::from_chars(arguments.data(), arguments.data() + arguments.size(), count);
+    if (error != std::errc() || count < 1 || count > kSocketsPerAddressMax ||
+        end == arguments.data() + arguments.size() || *end != ' ') {
       send_message(control_, "error bad bind request");
       return;
     }
-    const std::string_view address = arguments.substr(static_cast<size_t>(end - arguments.data()) + 1);
+    const std::string_view address =
+        arguments.substr(static_cast<size_t>(end - arguments.data()) + 1);
     const auto sockets = listeners_.bind(address, count);
     if (!sockets) {
       send_message(control_, "error " + sockets.error());
@@ -195,12 +208,16 @@ class Supervisor {
     signalfd_siginfo info;
     while (read(signals_, &info, sizeof info) == sizeof info) {
       switch (info.ssi_signo) {
-        case SIGCHLD: reap(); break;
+        case SIGCHLD:
+          reap();
+          break;
         case SIGHUP:
         case SIGUSR1:
           if (child_ > 0) kill(child_, static_cast<int>(info.ssi_signo));
           break;
-        default: stop(); break;
+        default:
+          stop();
+          break;
       }
     }
   }
@@ -238,7 +255,8 @@ class Supervisor {
     if (stopping_) {
       // SIGTERM before the process could catch it: it had nothing to drain.
       exit_code_ = exited ? code : signal == SIGTERM ? 0 : killed_ ? kExitKilled : 128 + signal;
-      if (!exited && signal != SIGTERM && !killed_) say("process %d died of signal %d (%s) while it ended", pid, signal, strsignal(signal));
+      if (!exited && signal != SIGTERM && !killed_)
+        say("process %d died of signal %d (%s) while it ended", pid, signal, strsignal(signal));
       return;
     }
     if (exited && (code == 0 || !policy_.ever_ready())) {
@@ -253,11 +271,13 @@ class Supervisor {
       std::snprintf(how, sizeof how, "died of signal %d (%s)", signal, strsignal(signal));
     }
     if (!delay) {
-      say("process %d %s; %u processes died without ever becoming ready: giving up", pid, how, options_.deaths_max);
+      say("process %d %s; %u processes died without ever becoming ready: giving up", pid, how,
+          options_.deaths_max);
       exit_code_ = kExitCrashLoop;
       return;
     }
-    say("process %d %s; the next one starts in %u ms; %zu listening addresses are kept", pid, how, *delay, listeners_.addresses());
+    say("process %d %s; the next one starts in %u ms; %zu listening addresses are kept", pid, how,
+        *delay, listeners_.addresses());
     start_ms_ = now_ms() + *delay;
   }
 
@@ -267,12 +287,12 @@ class Supervisor {
   ListenerTable listeners_;
   sigset_t old_mask_{};
   int signals_ = -1;
-  int control_ = -1;      // Of the process that runs.
-  int state_ = -1;        // Sealed memory file with the last configuration.
+  int control_ = -1;  // Of the process that runs.
+  int state_ = -1;    // Sealed memory file with the last configuration.
   pid_t child_ = -1;
   uint32_t generation_ = 0;
-  uint64_t start_ms_ = 0; // When the next process starts, while none runs.
-  uint64_t kill_ms_ = 0;  // 0: no deadline.
+  uint64_t start_ms_ = 0;  // When the next process starts, while none runs.
+  uint64_t kill_ms_ = 0;   // 0: no deadline.
   bool stopping_ = false;
   bool killed_ = false;
   int exit_code_ = -1;
@@ -280,7 +300,8 @@ class Supervisor {
 
 }  // namespace
 
-int run_supervisor(const SupervisorOptions& options, const std::function<int(SupervisorLink)>& data_main) {
+int run_supervisor(const SupervisorOptions& options,
+                   const std::function<int(SupervisorLink)>& data_main) {
   return Supervisor(options, data_main).run();
 }
 

@@ -1,4 +1,5 @@
-// Real processes and real sockets: a supervisor in a forked process, a small data process under it that serves, clients here.
+// Real processes and real sockets: a supervisor in a forked process, a small data process under it
+// that serves, clients here.
 #include "dataplane/process/supervisor.h"
 
 #include <fcntl.h>
@@ -49,7 +50,8 @@ void on_signal(int signal) {
 class SupervisorTest : public testing::Test {
  protected:
   void SetUp() override {
-    void* memory = mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* memory =
+        mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ASSERT_NE(memory, MAP_FAILED);
     shared_ = new (memory) Shared;
   }
@@ -61,7 +63,8 @@ class SupervisorTest : public testing::Test {
     munmap(shared_, sizeof(Shared));
   }
 
-  void start(const SupervisorOptions& options, const std::function<int(SupervisorLink)>& data_main) {
+  void start(const SupervisorOptions& options,
+             const std::function<int(SupervisorLink)>& data_main) {
     supervisor_ = fork();
     ASSERT_GE(supervisor_, 0);
     if (supervisor_ == 0) {
@@ -86,12 +89,15 @@ class SupervisorTest : public testing::Test {
 
   int exit_code(int timeout_ms = 10'000) {
     int status = -1;
-    if (!wait_until([&] { return waitpid(supervisor_, &status, WNOHANG) == supervisor_; }, timeout_ms)) return -1000;
+    if (!wait_until([&] { return waitpid(supervisor_, &status, WNOHANG) == supervisor_; },
+                    timeout_ms))
+      return -1000;
     supervisor_ = -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   }
 
-  // A data process that accepts on two sockets of one address and answers each connection with its generation.
+  // A data process that accepts on two sockets of one address and answers each connection with its
+  // generation.
   static int serve(Shared& shared, SupervisorLink link, const std::string& address) {
     struct sigaction action{};
     action.sa_handler = on_signal;
@@ -120,7 +126,8 @@ class SupervisorTest : public testing::Test {
     return 0;
   }
 
-  // Connects and reads the one byte; the byte, 0: connected but no answer (the process died with it), kConnectFailed.
+  // Connects and reads the one byte; the byte, 0: connected but no answer (the process died with
+  // it), kConnectFailed.
   int ask(uint16_t port) {
     io::SocketAddress address;
     net::parse_ip("127.0.0.1", port, address);
@@ -174,7 +181,8 @@ TEST_F(SupervisorTest, Kill9UnderConnectingClientsRefusesNobody) {
     shared_->started_ns = 0;
     const uint64_t killed_ns = monotonic_ns();
     ASSERT_EQ(kill(shared_->data_pid, SIGKILL), 0);
-    ASSERT_TRUE(wait_until([&] { return shared_->starts == round + 1 && shared_->started_ns != 0; }));
+    ASSERT_TRUE(
+        wait_until([&] { return shared_->starts == round + 1 && shared_->started_ns != 0; }));
     slowest_ns = std::max(slowest_ns, shared_->started_ns - killed_ns);
   }
   stop = true;
@@ -182,8 +190,10 @@ TEST_F(SupervisorTest, Kill9UnderConnectingClientsRefusesNobody) {
   EXPECT_EQ(refused, 0u);
   EXPECT_GT(answered, 100u);
   EXPECT_EQ(ask(port), '5');
-  std::printf("serving again after kill -9: slowest of 5 %.1f ms; %u answered, %u accepted by a killed process\n",
-              static_cast<double>(slowest_ns) / 1e6, answered.load(), broken.load());
+  std::printf(
+      "serving again after kill -9: slowest of 5 %.1f ms; %u answered, %u accepted by a killed "
+      "process\n",
+      static_cast<double>(slowest_ns) / 1e6, answered.load(), broken.load());
   EXPECT_LT(slowest_ns, 5 * kNsPerSecond);
   kill(supervisor_, SIGTERM);
   EXPECT_EQ(exit_code(), 0);
@@ -194,12 +204,11 @@ TEST_F(SupervisorTest, ConnectionsWaitInTheQueueWhileNobodyServes) {
   options.free_restarts = 0;
   options.delay_min_ms = options.delay_max_ms = 500;
   options.quick_death_ms = 1'000'000;
-  start(options, [this](SupervisorLink link) {
-    return serve(*shared_, link, "127.0.0.1:0");
-  });
+  start(options, [this](SupervisorLink link) { return serve(*shared_, link, "127.0.0.1:0"); });
   ASSERT_TRUE(wait_until([&] { return shared_->starts == 1; }));
   kill(shared_->data_pid, SIGKILL);
-  // Half a second without a process: the connect succeeds at once, the answer comes from the next one.
+  // Half a second without a process: the connect succeeds at once, the answer comes from the next
+  // one.
   const uint64_t before_ns = monotonic_ns();
   EXPECT_EQ(ask(shared_->port), '1');
   EXPECT_GT(monotonic_ns() - before_ns, 200 * kNsPerMs);
@@ -304,12 +313,16 @@ TEST_F(SupervisorTest, AnErrorOfBindIsTold) {
     const auto refused = client.bind("192.0.2.1:80", 3);
     const auto nonsense = client.bind("nonsense", 1);
     const auto after = client.bind("127.0.0.1:0", kSocketsPerAddressMax);
-    return !refused && refused.error().find("192.0.2.1:80") != std::string::npos && !nonsense && after && after->size() == kSocketsPerAddressMax ? 0 : 1;
+    return !refused && refused.error().find("192.0.2.1:80") != std::string::npos && !nonsense &&
+                   after && after->size() == kSocketsPerAddressMax
+               ? 0
+               : 1;
   });
   EXPECT_EQ(exit_code(), 0);
 }
 
-// RLIMIT_NOFILE of the data process is too small for what it asks: an error, no hang, no descriptor lost.
+// RLIMIT_NOFILE of the data process is too small for what it asks: an error, no hang, no descriptor
+// lost.
 TEST_F(SupervisorTest, DescriptorsThatDoNotFitAreAnError) {
   start({}, [](SupervisorLink link) {
     SupervisorClient client(link.fd);
@@ -325,7 +338,8 @@ TEST_F(SupervisorTest, OrphansAreReapedAsPid1Would) {
   ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
   supervisor_ = fork();
   if (supervisor_ == 0) {
-    prctl(PR_SET_CHILD_SUBREAPER, 1);  // Orphans below come to the supervisor, as to PID 1 in a container.
+    prctl(PR_SET_CHILD_SUBREAPER,
+          1);  // Orphans below come to the supervisor, as to PID 1 in a container.
     shared_of_handlers = shared_;
     _exit(run_supervisor({}, [this](SupervisorLink) {
       const pid_t middle = fork();
@@ -356,7 +370,8 @@ TEST_F(SupervisorTest, TheDataProcessDiesWithItsSupervisor) {
   kill(supervisor_, SIGKILL);
   EXPECT_EQ(exit_code(), -SIGKILL);
   int status = 0;
-  EXPECT_TRUE(wait_until([&] { return waitpid(shared_->data_pid, &status, WNOHANG) == shared_->data_pid; }));
+  EXPECT_TRUE(wait_until(
+      [&] { return waitpid(shared_->data_pid, &status, WNOHANG) == shared_->data_pid; }));
   EXPECT_TRUE(WIFSIGNALED(status));
   prctl(PR_SET_CHILD_SUBREAPER, 0);
 }
