@@ -219,7 +219,8 @@ void DiscoveryClient::Session::refuse(const RefusedTransaction& refused) {
   const Rejection& rejection = refused.rejection;
   ++status.rejected;
   status.rejection = std::string(resource_type_name(rejection.type)) + " \"" + rejection.name + "\": " + rejection.reason;
-  log_warning("discovery: configuration {} refused, {} stays: {}", refused.version, set.version(), status.rejection);
+  log_warning("discovery: configuration {} refused, {} stays: {}", refused.version,
+              set.version().empty() ? "none" : set.version(), status.rejection);
   v1::ProxyMessage answer;
   v1::Nack& nack = *answer.mutable_nack();
   nack.set_version(refused.version);
