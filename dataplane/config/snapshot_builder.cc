@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "base/check.h"
 #include "dataplane/config/compile_cluster.h"
 #include "dataplane/config/compile_listener.h"
 #include "dataplane/config/snapshot_stage.h"
@@ -314,6 +315,8 @@ void SnapshotBuilder::commit_clusters(Stage& stage, Snapshot& next) {
   };
   for (auto& [name, cluster] : stage.clusters) {
     const auto held = clusters_.find(name);
+    count_endpoints(held == clusters_.end() ? nullptr : held->second.compiled.get(),
+                    cluster ? cluster->compiled.get() : nullptr);
     if (cluster) {
       publish(cluster->lease->slot, cluster->has_policy ? cluster->compiled : nullptr);
       clusters_.insert_or_assign(name, *std::move(cluster));
@@ -327,6 +330,31 @@ void SnapshotBuilder::commit_clusters(Stage& stage, Snapshot& next) {
     next.cluster_chunks[index] = empty ? nullptr : std::move(chunk);
   }
   while (!next.cluster_chunks.empty() && next.cluster_chunks.back() == nullptr) next.cluster_chunks.pop_back();
+}
+
+// Workers close idle connections to endpoints that no cluster has any more: the address may be another pod's tomorrow.
+void SnapshotBuilder::count_endpoints(const upstream::Cluster* before, const upstream::Cluster* after) {
+  if (after != nullptr) {
+    for (const upstream::EndpointRef& endpoint : after->endpoints) ++endpoint.state->configured;
+  }
+  if (before != nullptr) {
+    for (const upstream::EndpointRef& endpoint : before->endpoints) {
+      CHECK(endpoint.state->configured > 0);
+      if (--endpoint.state->configured == 0) endpoint.state->retired.store(true, std::memory_order_relaxed);
+    }
+  }
+  if (after == nullptr) return;
+  for (const upstream::EndpointRef& endpoint : after->endpoints) {
+    endpoint.state->retired.store(false, std::memory_order_relaxed);
+  }
+}
+
+std::vector<SnapshotBuilder::CertificateExpiry> SnapshotBuilder::certificate_expiries() const {
+  std::vector<CertificateExpiry> out;
+  for (const auto& [name, entry] : certificates_) {
+    out.push_back({name, entry.certificate->not_after_unix_seconds()});
+  }
+  return out;
 }
 
 void SnapshotBuilder::commit_tables(Stage& stage, Snapshot& next) {

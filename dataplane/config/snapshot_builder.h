@@ -44,6 +44,12 @@ class SnapshotBuilder {
     return apply(transaction.upserts, transaction.removals, transaction.full, transaction.version);
   }
 
+  struct CertificateExpiry {
+    std::string name;
+    int64_t not_after_unix_seconds;
+  };
+  std::vector<CertificateExpiry> certificate_expiries() const;   // By name.
+
   // The last one given out; at first an empty one.
   const SnapshotPointer& snapshot() const { return snapshot_; }
 
@@ -94,6 +100,7 @@ class SnapshotBuilder {
   const CertificateEntry* certificate(const std::string& name, const Stage& stage) const;
   void commit(Stage&& stage, Snapshot& next);
   void commit_clusters(Stage& stage, Snapshot& next);
+  static void count_endpoints(const upstream::Cluster* before, const upstream::Cluster* after);
   void commit_tables(Stage& stage, Snapshot& next);
 
   upstream::EndpointRegistry& endpoints_;

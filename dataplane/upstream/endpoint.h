@@ -28,6 +28,7 @@ struct EndpointState {
   std::atomic<uint64_t> decay_at_ns{0};             // When `ejections` may next go down by one.
   std::atomic<uint64_t> requests_total{0};          // Added to by workers in batches or at request end (relaxed).
   std::atomic<uint64_t> errors_total{0};
+  uint32_t configured = 0;         // Clusters of the newest configuration that have it. Control thread's.
   std::atomic<bool> retired{false};                 // Left the newest configuration: pools close its idle connections.
   std::atomic<uint32_t> in_flight{0};               // For /endpoints; balancing uses the worker's own counts.
 
