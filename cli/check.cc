@@ -38,24 +38,28 @@ Command command_of(translate::Options& options) {
   return {
       .synopsis = "ringway check DIR [flags]",
       .description =
-          "Reads the manifests in DIR (*.yaml, *.yml, *.json, subdirectories too) as \"ringway run\"\n"
-          "does, translates them, and prints every problem with its file, line, object and field.\n",
+          "Reads the manifests in DIR (*.yaml, *.yml, *.json, subdirectories too) as \"ringway "
+          "run\"\n"
+          "does, translates them, and prints every problem with its file, line, object and "
+          "field.\n",
       .argument = "DIR",
-      .flags =
-          {{"--ingress-class", "NAME", "kubernetes.io/ingress.class that is served; default ringway",
-            [&](auto value) { return take_text(value, options.class_name); }},
-           {"--default-backend", "NAMESPACE/SERVICE:PORT", "Service for requests that match no route",
-            [&](auto value) -> std::optional<std::string> {
-              if (!translate::parse_backend_option(value)) return "must be NAMESPACE/SERVICE:PORT";
-              options.default_backend = value;
-              return std::nullopt;
-            }},
-           {"--default-certificate", "NAMESPACE/SECRET", "certificate for hosts without one",
-            [&](auto value) -> std::optional<std::string> {
-              if (!translate::valid_name_option(value)) return "must be NAMESPACE/SECRET";
-              options.default_certificate = value;
-              return std::nullopt;
-            }}},
+      .flags = {{"--ingress-class", "NAME",
+                 "kubernetes.io/ingress.class that is served; default ringway",
+                 [&](auto value) { return take_text(value, options.class_name); }},
+                {"--default-backend", "NAMESPACE/SERVICE:PORT",
+                 "Service for requests that match no route",
+                 [&](auto value) -> std::optional<std::string> {
+                   if (!translate::parse_backend_option(value))
+                     return "must be NAMESPACE/SERVICE:PORT";
+                   options.default_backend = value;
+                   return std::nullopt;
+                 }},
+                {"--default-certificate", "NAMESPACE/SECRET", "certificate for hosts without one",
+                 [&](auto value) -> std::optional<std::string> {
+                   if (!translate::valid_name_option(value)) return "must be NAMESPACE/SECRET";
+                   options.default_certificate = value;
+                   return std::nullopt;
+                 }}},
       .epilogue = "Exit code: 0 no problem, 1 at least one, 2 wrong usage.\n"};
 }
 

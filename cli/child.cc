@@ -80,8 +80,6 @@ bool Child::reap() {
   return true;
 }
 
-std::string Child::name() const {
-  return arguments_[0].substr(arguments_[0].rfind('/') + 1);
-}
+std::string Child::name() const { return arguments_[0].substr(arguments_[0].rfind('/') + 1); }
 
 }  // namespace ringway::cli

@@ -29,8 +29,10 @@ class Child {
 
   // Whether it has ended since; then exit_code() and how_it_ended() tell.
   bool reap();
-  int exit_code() const { return exit_code_; }                        // -1: by a signal.
-  const std::string& how_it_ended() const { return how_it_ended_; }   // "exit code 1", "signal 9 (Killed)"
+  int exit_code() const { return exit_code_; }  // -1: by a signal.
+  const std::string& how_it_ended() const {
+    return how_it_ended_;
+  }  // "exit code 1", "signal 9 (Killed)"
   std::string name() const;
 
  private:

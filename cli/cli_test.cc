@@ -1,5 +1,5 @@
-// The real binary as a process. `run` gets shell scripts in place of the two planes: what is tested is how it
-// starts, watches and ends them.
+// The real binary as a process. `run` gets shell scripts in place of the two planes: what is tested
+// is how it starts, watches and ends them.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -59,7 +59,8 @@ class Process {
   bool wait_for(const std::string& text) {
     const auto deadline = steady_clock::now() + std::chrono::seconds(10);
     while (output_.find(text) == std::string::npos) {
-      if (steady_clock::now() > deadline || !read_some()) return output_.find(text) != std::string::npos;
+      if (steady_clock::now() > deadline || !read_some())
+        return output_.find(text) != std::string::npos;
     }
     return true;
   }
@@ -136,11 +137,21 @@ std::string waiting(const std::string& name) {
 
 TEST_F(CliTest, WrongUsageIsOneLineAndExitCode2) {
   const std::vector<std::vector<std::string>> kCases = {
-      {"nosuch"}, {"run"}, {"run", "/nosuch"}, {"run", site(), "--http", "0"},
-      {"run", site(), "--io", "iocp"}, {"run", site(), "--workers", "many"},
-      {"run", site(), "--admin", "10254"}, {"run", site(), "--http", "off", "--https", "off"},
-      {"run", site(), "--nosuch"}, {"check"}, {"check", "/nosuch"}, {"check", "/dev/null"},
-      {"check", site(), "--default-backend", "x"}, {"config", "extra"}, {"config", "--admin", "x"}};
+      {"nosuch"},
+      {"run"},
+      {"run", "/nosuch"},
+      {"run", site(), "--http", "0"},
+      {"run", site(), "--io", "iocp"},
+      {"run", site(), "--workers", "many"},
+      {"run", site(), "--admin", "10254"},
+      {"run", site(), "--http", "off", "--https", "off"},
+      {"run", site(), "--nosuch"},
+      {"check"},
+      {"check", "/nosuch"},
+      {"check", "/dev/null"},
+      {"check", site(), "--default-backend", "x"},
+      {"config", "extra"},
+      {"config", "--admin", "x"}};
   for (const auto& arguments : kCases) {
     const auto [code, output] = ringway(arguments);
     EXPECT_EQ(code, 2) << output;
@@ -173,9 +184,11 @@ spec:
 )");
   auto [code, output] = ringway({"check", site() + "/"});
   EXPECT_EQ(code, 1);
-  EXPECT_EQ(output, site() + "/a.yaml:1: error: Ingress default/front: spec.rules[0].http.paths[0].backend: "
-                    "Service default/web does not exist; the path answers 503\n"
-                    "1 problem in 1 file: 1 object (1 Ingress)\n");
+  EXPECT_EQ(output,
+            site() +
+                "/a.yaml:1: error: Ingress default/front: spec.rules[0].http.paths[0].backend: "
+                "Service default/web does not exist; the path answers 503\n"
+                "1 problem in 1 file: 1 object (1 Ingress)\n");
   write("b.yaml", R"(apiVersion: v1
 kind: Service
 metadata: {name: web}
@@ -209,9 +222,12 @@ TEST_F(CliTest, ConfigPrintsTheAnswer) {
   std::string request(4096, '\0');
   std::thread answer([&] {
     const int client = ::accept(server, nullptr, nullptr);
-    request.resize(static_cast<size_t>(std::max<ssize_t>(::read(client, request.data(), request.size()), 0)));
-    const std::string_view response = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"listeners\"}";
-    EXPECT_EQ(::write(client, response.data(), response.size()), static_cast<ssize_t>(response.size()));
+    request.resize(
+        static_cast<size_t>(std::max<ssize_t>(::read(client, request.data(), request.size()), 0)));
+    const std::string_view response =
+        "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"listeners\"}";
+    EXPECT_EQ(::write(client, response.data(), response.size()),
+              static_cast<ssize_t>(response.size()));
     ::close(client);
   });
   const auto [code, output] =
@@ -233,12 +249,15 @@ TEST_F(CliTest, RunStartsBothAndEndsThemInOrder) {
   process.signal(SIGTERM);
   EXPECT_EQ(process.wait(), 0) << process.output();
   const std::string& output = process.output();
-  EXPECT_THAT(output, HasSubstr("serving " + site() + ", http://0.0.0.0:18080, https://127.0.0.1:18443, "
+  EXPECT_THAT(output, HasSubstr("serving " + site() +
+                                ", http://0.0.0.0:18080, https://127.0.0.1:18443, "
                                 "admin http://127.0.0.1:10254\n"));
   EXPECT_THAT(output, HasSubstr("--source dir:" + site() + " --listen unix:"));
-  EXPECT_THAT(output, HasSubstr("--http-port 18080 --https-port 18443 --https-address 127.0.0.1:18443 "
-                                "--log-level warn\n"));
-  EXPECT_THAT(output, HasSubstr("--admin 127.0.0.1:10254 --workers 2 --io epoll --log-level warn\n"));
+  EXPECT_THAT(output,
+              HasSubstr("--http-port 18080 --https-port 18443 --https-address 127.0.0.1:18443 "
+                        "--log-level warn\n"));
+  EXPECT_THAT(output,
+              HasSubstr("--admin 127.0.0.1:10254 --workers 2 --io epoll --log-level warn\n"));
   EXPECT_LT(output.find("proxy got TERM"), output.find("controller got TERM"));
   const size_t at = output.find("unix:") + 5;
   EXPECT_FALSE(fs::exists(fs::path(output.substr(at, output.find(' ', at) - at)).parent_path()));
@@ -248,7 +267,8 @@ TEST_F(CliTest, RunRestartsADeadController) {
   script("ringway-controller", "echo controller started\nsleep 0.1\nexit 3\n");
   script("ringway-proxy", waiting("proxy"));
   Process process = run({});
-  ASSERT_TRUE(process.wait_for("ringway-controller ended: exit code 3; the proxy goes on, restart in 100 ms"));
+  ASSERT_TRUE(process.wait_for(
+      "ringway-controller ended: exit code 3; the proxy goes on, restart in 100 ms"));
   ASSERT_TRUE(process.wait_for("restart in 200 ms"));
   process.signal(SIGINT);
   EXPECT_EQ(process.wait(), 0);

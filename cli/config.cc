@@ -25,12 +25,13 @@ int config_command(const std::vector<std::string>& arguments) {
   std::string admin = "127.0.0.1:10254";
   const Command command = {
       .synopsis = "ringway config [--admin HOST:PORT]",
-      .description = "Prints, as JSON, what a running proxy is configured with: listeners, routes,\n"
-                     "clusters, endpoints and certificates. Private keys are left out.\n",
+      .description =
+          "Prints, as JSON, what a running proxy is configured with: listeners, routes,\n"
+          "clusters, endpoints and certificates. Private keys are left out.\n",
       .flags = {{"--admin", "HOST:PORT", "the proxy's admin endpoint; default 127.0.0.1:10254",
                  [&](auto value) -> std::optional<std::string> {
-                   const bool good = value.find(':') != value.npos &&
-                                     value.find_first_of("/@?# ") == value.npos;
+                   const bool good =
+                       value.find(':') != value.npos && value.find_first_of("/@?# ") == value.npos;
                    if (!good) return "must be HOST:PORT";
                    admin = value;
                    return std::nullopt;
@@ -48,7 +49,8 @@ int config_command(const std::vector<std::string>& arguments) {
   std::string body;
   curl_easy_setopt(curl.get(), CURLOPT_URL, url.c_str());
   curl_easy_setopt(curl.get(), CURLOPT_PROTOCOLS_STR, "http");
-  curl_easy_setopt(curl.get(), CURLOPT_PROXY, "");  // The endpoint is near; http_proxy is not for it.
+  curl_easy_setopt(curl.get(), CURLOPT_PROXY,
+                   "");  // The endpoint is near; http_proxy is not for it.
   curl_easy_setopt(curl.get(), CURLOPT_CONNECTTIMEOUT_MS, 3000L);
   curl_easy_setopt(curl.get(), CURLOPT_TIMEOUT_MS, 30'000L);
   curl_easy_setopt(curl.get(), CURLOPT_WRITEFUNCTION, append);

@@ -35,7 +35,8 @@ std::expected<Parsed, std::string> parse(const Command& command,
       if (flag->value.empty()) return std::unexpected(name + " takes no value");
       value = text.substr(equals + 1);
     } else if (!flag->value.empty()) {
-      if (i + 1 == arguments.size()) return std::unexpected(name + " needs a value: " + flag->value);
+      if (i + 1 == arguments.size())
+        return std::unexpected(name + " needs a value: " + flag->value);
       value = arguments[++i];
     }
     if (const auto wrong = flag->take(value)) {
@@ -79,7 +80,8 @@ std::optional<std::string> take_word(std::string_view value, std::string& to,
                                      const std::vector<std::string_view>& words) {
   if (std::ranges::find(words, value) == words.end()) {
     std::string list;
-    for (const std::string_view word : words) list += (list.empty() ? "" : ", ") + std::string(word);
+    for (const std::string_view word : words)
+      list += (list.empty() ? "" : ", ") + std::string(word);
     return "must be one of " + list;
   }
   to = value;

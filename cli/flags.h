@@ -23,7 +23,7 @@ struct Command {
   std::string description;  // Shown above the flags by --help.
   std::string argument;     // Name of the one positional argument; "" = none is taken.
   std::vector<Flag> flags;
-  std::string epilogue;     // Shown below the flags.
+  std::string epilogue;  // Shown below the flags.
 };
 
 struct Parsed {
@@ -31,8 +31,8 @@ struct Parsed {
   std::string argument;
 };
 
-// `arguments`: what follows the subcommand. "--name value" and "--name=value" both work; "--" ends flags.
-// The error is one line that names the flag.
+// `arguments`: what follows the subcommand. "--name value" and "--name=value" both work; "--" ends
+// flags. The error is one line that names the flag.
 std::expected<Parsed, std::string> parse(const Command& command,
                                          const std::vector<std::string>& arguments);
 

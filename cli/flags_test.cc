@@ -23,7 +23,8 @@ class FlagsTest : public testing::Test {
       .argument = "DIR",
       .flags = {{"--port", "PORT", "a port;\ntwo lines",
                  [this](auto value) { return take_number(value, port_, 1, 65535); }},
-                {"--on", "", "a switch", [this](auto) -> std::optional<std::string> {
+                {"--on", "", "a switch",
+                 [this](auto) -> std::optional<std::string> {
                    on_ = true;
                    return std::nullopt;
                  }}},
@@ -32,7 +33,8 @@ class FlagsTest : public testing::Test {
 
 TEST_F(FlagsTest, TakesValuesInBothForms) {
   for (const std::vector<std::string>& arguments :
-       {std::vector<std::string>{"--port", "80", "dir", "--on"}, {"dir", "--port=80", "--on"},
+       {std::vector<std::string>{"--port", "80", "dir", "--on"},
+        {"dir", "--port=80", "--on"},
         {"--on", "--port=80", "--", "dir"}}) {
     port_.clear();
     on_ = false;

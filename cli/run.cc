@@ -39,9 +39,9 @@ struct RunOptions {
 std::optional<std::string> take_listen(std::string_view value, std::string& to) {
   const size_t colon = value.rfind(':');
   std::string port;
-  const bool good =
-      value == "off" ||
-      (colon != 0 && !take_number(value.substr(colon == value.npos ? 0 : colon + 1), port, 1, 65535));
+  const bool good = value == "off" ||
+                    (colon != 0 && !take_number(value.substr(colon == value.npos ? 0 : colon + 1),
+                                                port, 1, 65535));
   if (!good) return "must be PORT, ADDRESS:PORT or off";
   to = value;
   return std::nullopt;
@@ -76,47 +76,52 @@ Command command_of(RunOptions& options) {
       .synopsis = "ringway run DIR [flags]",
       .description =
           "Serves the Ingress, Service, EndpointSlice and Secret manifests in DIR (*.yaml, *.yml,\n"
-          "*.json, subdirectories too) and follows edits. Ctrl-C or SIGTERM drains and ends; a second\n"
-          "one ends at once. Loopback addresses are allowed in EndpointSlices, and an Ingress without\n"
+          "*.json, subdirectories too) and follows edits. Ctrl-C or SIGTERM drains and ends; a "
+          "second\n"
+          "one ends at once. Loopback addresses are allowed in EndpointSlices, and an Ingress "
+          "without\n"
           "a class is served as long as DIR has no IngressClass.\n",
       .argument = "DIR",
-      .flags =
-          {{"--http", "PORT", "where to accept HTTP: PORT, ADDRESS:PORT or off; default 8080",
-            [&](auto value) { return take_listen(value, options.http); }},
-           {"--https", "PORT", "where to accept HTTPS: PORT, ADDRESS:PORT or off; default 8443",
-            [&](auto value) { return take_listen(value, options.https); }},
-           {"--admin", "ADDRESS:PORT",
-            "metrics, health and configuration of the proxy, or off;\ndefault 127.0.0.1:10254",
-            [&](auto value) { return take_admin(value, options.admin); }},
-           passed("--workers", "N", "threads that serve; default: the CPUs that may be used",
-                  options.proxy_flags, number(1, 1024)),
-           passed("--io", "auto|uring|epoll", "how sockets are driven; default auto: io_uring if allowed",
-                  options.proxy_flags, word({"auto", "uring", "epoll"})),
-           passed("--access-log", "off|stdout|FILE", "one line for each request; default off",
-                  options.proxy_flags, take_text),
-           passed("--access-log-format", "json|combined", "default json", options.proxy_flags,
-                  word({"json", "combined"})),
-           passed("--drain-timeout", "SECONDS", "how long requests may take to end; default 30",
-                  options.proxy_flags, number(0, 86400)),
-           passed("--state-dir", "DIR", "where the proxy keeps its last configuration (no keys);\ndefault: nowhere",
-                  options.proxy_flags, take_text),
-           passed("--default-backend", "NAMESPACE/SERVICE:PORT",
-                  "Service for requests that match no route; default: 404", options.controller_flags,
-                  take_text),
-           passed("--default-certificate", "NAMESPACE/SECRET",
-                  "certificate for hosts without one; default: self-signed", options.controller_flags,
-                  take_text),
-           {"--log-level", "LEVEL", "debug, info, warn, error or off; default info",
-            [&](auto value) {
-              std::string level;
-              auto wrong = take_word(value, level, {"debug", "info", "warn", "error", "off"});
-              if (!wrong) {
-                for (auto* flags : {&options.controller_flags, &options.proxy_flags}) {
-                  flags->insert(flags->end(), {"--log-level", level});
-                }
-              }
-              return wrong;
-            }}},
+      .flags = {{"--http", "PORT", "where to accept HTTP: PORT, ADDRESS:PORT or off; default 8080",
+                 [&](auto value) { return take_listen(value, options.http); }},
+                {"--https", "PORT",
+                 "where to accept HTTPS: PORT, ADDRESS:PORT or off; default 8443",
+                 [&](auto value) { return take_listen(value, options.https); }},
+                {"--admin", "ADDRESS:PORT",
+                 "metrics, health and configuration of the proxy, or off;\ndefault 127.0.0.1:10254",
+                 [&](auto value) { return take_admin(value, options.admin); }},
+                passed("--workers", "N", "threads that serve; default: the CPUs that may be used",
+                       options.proxy_flags, number(1, 1024)),
+                passed("--io", "auto|uring|epoll",
+                       "how sockets are driven; default auto: io_uring if allowed",
+                       options.proxy_flags, word({"auto", "uring", "epoll"})),
+                passed("--access-log", "off|stdout|FILE", "one line for each request; default off",
+                       options.proxy_flags, take_text),
+                passed("--access-log-format", "json|combined", "default json", options.proxy_flags,
+                       word({"json", "combined"})),
+                passed("--drain-timeout", "SECONDS",
+                       "how long requests may take to end; default 30", options.proxy_flags,
+                       number(0, 86400)),
+                passed("--state-dir", "DIR",
+                       "where the proxy keeps its last configuration (no keys);\ndefault: nowhere",
+                       options.proxy_flags, take_text),
+                passed("--default-backend", "NAMESPACE/SERVICE:PORT",
+                       "Service for requests that match no route; default: 404",
+                       options.controller_flags, take_text),
+                passed("--default-certificate", "NAMESPACE/SECRET",
+                       "certificate for hosts without one; default: self-signed",
+                       options.controller_flags, take_text),
+                {"--log-level", "LEVEL", "debug, info, warn, error or off; default info",
+                 [&](auto value) {
+                   std::string level;
+                   auto wrong = take_word(value, level, {"debug", "info", "warn", "error", "off"});
+                   if (!wrong) {
+                     for (auto* flags : {&options.controller_flags, &options.proxy_flags}) {
+                       flags->insert(flags->end(), {"--log-level", level});
+                     }
+                   }
+                   return wrong;
+                 }}},
       .epilogue = "Exit code: 0 ended by a signal, 1 the proxy failed, 2 wrong usage.\n"};
 }
 
@@ -139,7 +144,8 @@ class PrivateDirectory {
   std::string path_;
 };
 
-void add_listener(std::vector<std::string>& to, const std::string& scheme, const std::string& value) {
+void add_listener(std::vector<std::string>& to, const std::string& scheme,
+                  const std::string& value) {
   if (value == "off") {
     to.insert(to.end(), {"--" + scheme + "-port", "0"});
   } else if (const size_t colon = value.rfind(':'); colon == std::string::npos) {
@@ -321,14 +327,14 @@ int run_command(const std::vector<std::string>& arguments) {
     return kExitFailed;
   }
   const std::string address = "unix:" + socket_directory.path() + "/controller.sock";
-  std::vector<std::string> controller = {beside + "/ringway-controller",
-                                         "--source", "dir:" + options.directory,
-                                         "--listen", address};
+  std::vector<std::string> controller = {beside + "/ringway-controller", "--source",
+                                         "dir:" + options.directory, "--listen", address};
   add_listener(controller, "http", options.http);
   add_listener(controller, "https", options.https);
-  controller.insert(controller.end(), options.controller_flags.begin(), options.controller_flags.end());
-  std::vector<std::string> proxy = {beside + "/ringway-proxy", "--controller", address,
-                                    "--admin", options.admin};
+  controller.insert(controller.end(), options.controller_flags.begin(),
+                    options.controller_flags.end());
+  std::vector<std::string> proxy = {beside + "/ringway-proxy", "--controller", address, "--admin",
+                                    options.admin};
   proxy.insert(proxy.end(), options.proxy_flags.begin(), options.proxy_flags.end());
   say(describe(options));
   return Runner(std::move(controller), std::move(proxy)).run();

@@ -6,9 +6,13 @@ namespace ringway {
 namespace {
 
 TEST(Base64, DecodesTheVectorsOfRfc4648) {
-  const std::pair<const char*, const char*> kVectors[] = {
-      {"", ""},         {"Zg==", "f"},        {"Zm8=", "fo"},        {"Zm9v", "foo"},
-      {"Zm9vYg==", "foob"}, {"Zm9vYmE=", "fooba"}, {"Zm9vYmFy", "foobar"}};
+  const std::pair<const char*, const char*> kVectors[] = {{"", ""},
+                                                          {"Zg==", "f"},
+                                                          {"Zm8=", "fo"},
+                                                          {"Zm9v", "foo"},
+                                                          {"Zm9vYg==", "foob"},
+                                                          {"Zm9vYmE=", "fooba"},
+                                                          {"Zm9vYmFy", "foobar"}};
   for (const auto& [text, bytes] : kVectors) {
     EXPECT_EQ(base64_decode(text), bytes) << text;
     EXPECT_EQ(base64_encode(bytes), text);

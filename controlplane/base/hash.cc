@@ -3,7 +3,8 @@
 namespace ringway {
 namespace {
 
-uint64_t mix(uint64_t z) {  // The finaliser of splitmix64: every input bit reaches every output bit.
+uint64_t mix(
+    uint64_t z) {  // The finaliser of splitmix64: every input bit reaches every output bit.
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
   return z ^ (z >> 31);

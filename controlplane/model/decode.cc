@@ -1,8 +1,8 @@
 #include "controlplane/model/decode.h"
 
-#include <charconv>
-
 #include <google/protobuf/descriptor.h>
+
+#include <charconv>
 
 #include "controlplane/base/base64.h"
 #include "controlplane/model/problem.h"
@@ -18,12 +18,18 @@ using Decoded = std::expected<void, DecodeError>;
 
 std::string_view type_name(Tree::Type type) {
   switch (type) {
-    case Tree::Type::kNull: return "null";
-    case Tree::Type::kBool: return "a boolean";
-    case Tree::Type::kNumber: return "a number";
-    case Tree::Type::kString: return "a string";
-    case Tree::Type::kSequence: return "a list";
-    case Tree::Type::kMapping: return "a mapping";
+    case Tree::Type::kNull:
+      return "null";
+    case Tree::Type::kBool:
+      return "a boolean";
+    case Tree::Type::kNumber:
+      return "a number";
+    case Tree::Type::kString:
+      return "a string";
+    case Tree::Type::kSequence:
+      return "a list";
+    case Tree::Type::kMapping:
+      return "a mapping";
   }
   return "nothing";
 }
@@ -31,7 +37,8 @@ std::string_view type_name(Tree::Type type) {
 DecodeError wrong_type(const Tree& tree, std::string_view expected) {
   std::string message = "must be " + std::string(expected) + ", is ";
   message += type_name(tree.type);
-  if (expected == "a string" && (tree.type == Tree::Type::kBool || tree.type == Tree::Type::kNumber)) {
+  if (expected == "a string" &&
+      (tree.type == Tree::Type::kBool || tree.type == Tree::Type::kNumber)) {
     message += " (write it in quotes)";
   }
   return {"", tree.line, std::move(message)};
@@ -130,10 +137,9 @@ Decoded decode_list(const Tree& tree, Message& message, const FieldDescriptor& f
   if (tree.type != Tree::Type::kSequence) return std::unexpected(wrong_type(tree, "a list"));
   for (size_t i = 0; i < tree.items.size(); ++i) {
     const bool nested = field.cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE;
-    Decoded done =
-        nested ? decode_message(tree.items[i],
-                                *message.GetReflection()->AddMessage(&message, &field))
-               : decode_scalar(tree.items[i], message, field);
+    Decoded done = nested ? decode_message(tree.items[i],
+                                           *message.GetReflection()->AddMessage(&message, &field))
+                          : decode_scalar(tree.items[i], message, field);
     if (!done) {
       return std::unexpected(inside("[" + std::to_string(i) + "]", std::move(done).error()));
     }

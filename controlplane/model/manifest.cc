@@ -85,7 +85,8 @@ void Reader::read(const Tree& tree, std::string_view list_version, std::string_v
   }
   if (kind.ends_with("List") && tree.find("items") != nullptr) {
     if (!list_version.empty() || !list_kind.empty()) {
-      return report({}, tree.line, "", Reason::kInvalidDocument, "a List inside a List is not read");
+      return report({}, tree.line, "", Reason::kInvalidDocument,
+                    "a List inside a List is not read");
     }
     return read_list(tree, api_version, kind);
   }
@@ -110,7 +111,8 @@ void Reader::read_list(const Tree& tree, std::string_view api_version, std::stri
     // A plain List says nothing of its items; " " keeps them from being Lists themselves.
     if (kind.empty()) {
       if (item.find("kind") == nullptr || item.find("apiVersion") == nullptr) {
-        report({}, item.line, "items", Reason::kInvalidDocument, "an item needs apiVersion and kind");
+        report({}, item.line, "items", Reason::kInvalidDocument,
+               "an item needs apiVersion and kind");
         continue;
       }
       read(item, " ", " ");
@@ -122,12 +124,18 @@ void Reader::read_list(const Tree& tree, std::string_view api_version, std::stri
 
 Object::Body empty_body(Kind kind) {
   switch (kind) {
-    case Kind::kIngress: return kubernetes::Ingress();
-    case Kind::kIngressClass: return kubernetes::IngressClass();
-    case Kind::kService: return kubernetes::Service();
-    case Kind::kEndpointSlice: return kubernetes::EndpointSlice();
-    case Kind::kSecret: return kubernetes::Secret();
-    case Kind::kConfigMap: return kubernetes::ConfigMap();
+    case Kind::kIngress:
+      return kubernetes::Ingress();
+    case Kind::kIngressClass:
+      return kubernetes::IngressClass();
+    case Kind::kService:
+      return kubernetes::Service();
+    case Kind::kEndpointSlice:
+      return kubernetes::EndpointSlice();
+    case Kind::kSecret:
+      return kubernetes::Secret();
+    case Kind::kConfigMap:
+      return kubernetes::ConfigMap();
   }
   return kubernetes::ConfigMap();
 }
@@ -261,8 +269,9 @@ void read_document(const std::string& file, uint32_t document, const Tree& tree,
 Manifest read_manifest(const std::string& file, std::string_view text, const TreeLimits& limits) {
   Manifest out;
   if (text.size() > limits.bytes_max) {
-    Reader(file, 0, out).report({}, 0, "", Reason::kInvalidDocument,
-                                "larger than " + std::to_string(limits.bytes_max) + " bytes");
+    Reader(file, 0, out)
+        .report({}, 0, "", Reason::kInvalidDocument,
+                "larger than " + std::to_string(limits.bytes_max) + " bytes");
     return out;
   }
   if (!file.ends_with(".json")) {
@@ -274,8 +283,8 @@ Manifest read_manifest(const std::string& file, std::string_view text, const Tre
   if (tree) {
     read_document(file, 1, *tree, out);
   } else {
-    Reader(file, 1, out).report({}, tree.error().line, "", Reason::kInvalidDocument,
-                                tree.error().message);
+    Reader(file, 1, out)
+        .report({}, tree.error().line, "", Reason::kInvalidDocument, tree.error().message);
   }
   return out;
 }

@@ -17,15 +17,17 @@ struct Manifest {
   std::vector<Problem> problems;
 };
 
-// `file` names it in locations and problems, and tells JSON (".json") from YAML. A namespaced object
-// without a namespace is in "default". Kinds of other API groups, and other kinds of the core group,
-// are skipped without a word: a directory may hold a whole application.
-Manifest read_manifest(const std::string& file, std::string_view text, const TreeLimits& limits = {});
+// `file` names it in locations and problems, and tells JSON (".json") from YAML. A namespaced
+// object without a namespace is in "default". Kinds of other API groups, and other kinds of the
+// core group, are skipped without a word: a directory may hold a whole application.
+Manifest read_manifest(const std::string& file, std::string_view text,
+                       const TreeLimits& limits = {});
 
 // One object of a known kind (or a List) from a parsed document; appends to `out`.
 void read_document(const std::string& file, uint32_t document, const Tree& tree, Manifest& out);
 
-// DNS-1123 subdomain (metadata.name of all kinds here): lower-case letters, digits, '-' and '.', 1 to 253.
+// DNS-1123 subdomain (metadata.name of all kinds here): lower-case letters, digits, '-' and '.', 1
+// to 253.
 bool valid_name(std::string_view name);
 
 }  // namespace ringway::model

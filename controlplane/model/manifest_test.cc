@@ -138,14 +138,13 @@ just text
   EXPECT_THAT(names(manifest), IsEmpty());
   EXPECT_THAT(texts(manifest),
               ElementsAre(HasSubstr("a.yaml:8: error: kind \"Ingres\" is unknown"),
-                          HasSubstr("write it as networking.k8s.io/v1"),
-                          HasSubstr("EndpointSlice"), HasSubstr("apiVersion"),
-                          HasSubstr("must be a mapping")));
+                          HasSubstr("write it as networking.k8s.io/v1"), HasSubstr("EndpointSlice"),
+                          HasSubstr("apiVersion"), HasSubstr("must be a mapping")));
 }
 
 TEST(Manifest, RefusesKeysThatAppearTwice) {
-  const Manifest manifest = read_manifest("a.yaml",
-      "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nkind: Secret\n");
+  const Manifest manifest =
+      read_manifest("a.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nkind: Secret\n");
   EXPECT_THAT(texts(manifest), ElementsAre(HasSubstr("\"kind\" appears twice")));
 }
 
@@ -174,7 +173,8 @@ TEST(Manifest, BombsAreRefusedQuickly) {
   const std::string deeper = "a: " + std::string(100'000, '[');
   for (const std::string& bomb :
        {laughs, text_bomb, deep, deeper, std::string("a: &a [*a]"), std::string("&a {b: *a}")}) {
-    const Manifest manifest = read_manifest("a.yaml", bomb + "\n---\n{apiVersion: v1, kind: Pod}\n");
+    const Manifest manifest =
+        read_manifest("a.yaml", bomb + "\n---\n{apiVersion: v1, kind: Pod}\n");
     EXPECT_EQ(manifest.problems.size(), 1u) << bomb.substr(0, 40);
   }
   EXPECT_EQ(read_manifest("a.json", std::string(100'000, '[')).problems.size(), 1u);
@@ -186,7 +186,8 @@ TEST(Manifest, BombsAreRefusedQuickly) {
 
 TEST(Manifest, ChecksNames) {
   for (const char* good : {"a", "a-b", "a.b", "0", "a1.b-2"}) EXPECT_TRUE(valid_name(good)) << good;
-  for (const char* bad : {"", "-a", "a-", ".a", "a.", "a..b", "a.-b", "A", "a_b", "a/b", "a b", "a\n"}) {
+  for (const char* bad :
+       {"", "-a", "a-", ".a", "a.", "a..b", "a.-b", "A", "a_b", "a/b", "a b", "a\n"}) {
     EXPECT_FALSE(valid_name(bad)) << bad;
   }
   EXPECT_FALSE(valid_name(std::string(254, 'a')));

@@ -17,7 +17,14 @@
 namespace ringway::model {
 
 // The order is that of Object::Body's alternatives.
-enum class Kind : uint8_t { kIngress, kIngressClass, kService, kEndpointSlice, kSecret, kConfigMap };
+enum class Kind : uint8_t {
+  kIngress,
+  kIngressClass,
+  kService,
+  kEndpointSlice,
+  kSecret,
+  kConfigMap
+};
 inline constexpr size_t kKindCount = 6;
 
 std::string_view kind_name(Kind kind);  // "Ingress", as Kubernetes spells it.

@@ -19,6 +19,8 @@ TEST(Problem, IsFormattedAsCompilersDo) {
   problem.object.name.clear();
   problem.severity = Severity::kError;
   EXPECT_EQ(format(problem), "error: bad");
+  problem.field = "metadata.annotations[a\x1b[31m\n]";
+  EXPECT_EQ(format(problem), "error: metadata.annotations[a\\x1b[31m\\x0a]: bad");
 }
 
 TEST(Problem, QuotesValuesSoThatNoneReachesATerminalRaw) {

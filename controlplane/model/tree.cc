@@ -22,7 +22,8 @@ uint32_t height(const Tree& tree) {
   return highest + 1;
 }
 
-// A key twice in one mapping is an error in YAML 1.2 §3.2.1.3, and which one counts differs by parser.
+// A key twice in one mapping is an error in YAML 1.2 §3.2.1.3, and which one counts differs by
+// parser.
 const std::string* doubled_key(const Tree& mapping) {
   constexpr size_t kFew = 16;
   if (mapping.keys.size() <= kFew) {

@@ -24,11 +24,11 @@ struct Tree {
 // Bounds that no honest manifest meets. An API server takes objects of at most 1.5 MiB (etcd's
 // default request limit); a List of all objects of a cluster must fit into a file.
 struct TreeLimits {
-  size_t bytes_max = 64u << 20;          // Of a file.
+  size_t bytes_max = 64u << 20;  // Of a file.
   uint32_t depth_max = 64;
-  size_t nodes_max = 8u << 20;           // Of a document.
-  size_t alias_nodes_max = 10'000;       // Nodes of a document that are copies made by YAML aliases.
-  size_t alias_bytes_max = 1u << 20;     // Text in those copies.
+  size_t nodes_max = 8u << 20;        // Of a document.
+  size_t alias_nodes_max = 10'000;    // Nodes of a document that are copies made by YAML aliases.
+  size_t alias_bytes_max = 1u << 20;  // Text in those copies.
 };
 
 struct TreeError {
@@ -63,7 +63,8 @@ class TreeBuilder {
 
   const TreeLimits& limits_;
   Tree root_;
-  std::vector<Tree*> open_;  // Innermost last. Stable: a container grows only while it is innermost.
+  std::vector<Tree*>
+      open_;  // Innermost last. Stable: a container grows only while it is innermost.
   size_t nodes_ = 0;
   size_t alias_nodes_ = 0;
   size_t alias_bytes_ = 0;

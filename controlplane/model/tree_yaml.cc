@@ -1,11 +1,12 @@
-// YAML by yaml-cpp's event interface: no tree of its own is built, so the limits hold while parsing.
+// YAML by yaml-cpp's event interface: no tree of its own is built, so the limits hold while
+// parsing.
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <streambuf>
 #include <istream>
 #include <map>
+#include <streambuf>
 
 #include "controlplane/model/problem.h"
 #include "controlplane/model/tree.h"
@@ -44,11 +45,13 @@ bool is_number(std::string_view text) {
   return digits;
 }
 
-// The types that Kubernetes' own YAML reader (sigs.k8s.io/yaml, YAML 1.1 rules) gives plain scalars.
+// The types that Kubernetes' own YAML reader (sigs.k8s.io/yaml, YAML 1.1 rules) gives plain
+// scalars.
 Tree::Type plain_type(std::string_view text) {
   if (is_one_of(text, {"", "~", "null", "Null", "NULL"})) return Tree::Type::kNull;
-  if (is_one_of(text, {"true", "True", "TRUE", "false", "False", "FALSE", "yes", "Yes", "YES", "no",
-                       "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "y", "Y", "n", "N"})) {
+  if (is_one_of(text, {"true", "True", "TRUE", "false", "False", "FALSE", "yes", "Yes",
+                       "YES",  "no",   "No",   "NO",    "on",    "On",    "ON",  "off",
+                       "Off",  "OFF",  "y",    "Y",     "n",     "N"})) {
     return Tree::Type::kBool;
   }
   return is_number(text) ? Tree::Type::kNumber : Tree::Type::kString;

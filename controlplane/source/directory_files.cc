@@ -151,7 +151,8 @@ Batch DirectoryFiles::difference(std::vector<model::Problem> problems) {
   }
   for (const auto& [key, object] : now) {
     const auto before = current_.find(key);
-    if (before == current_.end() || before->second != object) batch.changes.upserts.push_back(object);
+    if (before == current_.end() || before->second != object)
+      batch.changes.upserts.push_back(object);
   }
   for (const auto& [key, object] : current_) {
     if (!now.contains(key)) batch.changes.removals.push_back(key);

@@ -12,25 +12,28 @@
 
 namespace ringway::source {
 
-// Files end in .yaml, .yml or .json; hidden names (".x", "..data" of mounted ConfigMaps, editors' temporary
-// files) are passed over. Symbolic links to files and directories are followed, each real directory once.
+// Files end in .yaml, .yml or .json; hidden names (".x", "..data" of mounted ConfigMaps, editors'
+// temporary files) are passed over. Symbolic links to files and directories are followed, each real
+// directory once.
 //
 // Invariant: current_ holds, for every key, the object of the first file (by path) that defines it.
 class DirectoryFiles {
  public:
   explicit DirectoryFiles(std::string root) : root_(std::move(root)) {}
 
-  // What a scan may take for complete. A file whose identity (device, inode, size, change time) differs
-  // from the last scan is read when one of these holds; otherwise it keeps what it was, because
-  // somebody may be in the middle of writing it.
+  // What a scan may take for complete. A file whose identity (device, inode, size, change time)
+  // differs from the last scan is read when one of these holds; otherwise it keeps what it was,
+  // because somebody may be in the middle of writing it.
   struct Complete {
-    std::vector<std::string> touched;            // Closed after writing, or moved here.
-    std::vector<std::string> watched;            // Only files below these can be in `touched`; others are read.
-    int64_t modified_before_ns = INT64_MAX;      // Wall clock: nobody has written to it since.
+    std::vector<std::string> touched;  // Closed after writing, or moved here.
+    std::vector<std::string>
+        watched;  // Only files below these can be in `touched`; others are read.
+    int64_t modified_before_ns = INT64_MAX;  // Wall clock: nobody has written to it since.
   };
 
-  // Walks the tree. The batch has the difference to the last scan and all problems. A file that is gone takes its
-  // objects along; a directory that cannot be read is a problem and keeps what was below it.
+  // Walks the tree. The batch has the difference to the last scan and all problems. A file that is
+  // gone takes its objects along; a directory that cannot be read is a problem and keeps what was
+  // below it.
   Batch scan(const Complete& complete);
 
   // Whether the last scan passed over a file because it may be incomplete: scan again later.

@@ -11,15 +11,16 @@ namespace {
 using std::chrono::milliseconds;
 using Clock = std::chrono::steady_clock;
 
-// Events that come this close together are one change: `kubectl`-like tools and editors write several
-// files, or one in several steps. The sum is bounded, so that endless writing does not starve.
+// Events that come this close together are one change: `kubectl`-like tools and editors write
+// several files, or one in several steps. The sum is bounded, so that endless writing does not
+// starve.
 constexpr milliseconds kQuiet{5};
 constexpr milliseconds kQuietMax{50};
 // How often to look when not everything can be watched (a directory that is not there yet, or
 // fs.inotify.max_user_watches).
 constexpr milliseconds kPoll{200};
-// A file that nobody has written to for so long is complete, event or not (a second link to a finished
-// file has none; an overflow of the queue loses them).
+// A file that nobody has written to for so long is complete, event or not (a second link to a
+// finished file has none; an overflow of the queue loses them).
 constexpr milliseconds kSettled{1000};
 
 std::string without_slashes(std::string path) {

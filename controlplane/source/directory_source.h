@@ -1,5 +1,5 @@
-// Manifests in a directory, followed by inotify. Takes editors' ways of saving (write in place, rename over),
-// and the switch of the "..data" link by which Kubernetes updates mounted ConfigMaps.
+// Manifests in a directory, followed by inotify. Takes editors' ways of saving (write in place,
+// rename over), and the switch of the "..data" link by which Kubernetes updates mounted ConfigMaps.
 #pragma once
 
 #include <atomic>
@@ -27,7 +27,7 @@ class DirectorySource : public Source {
   std::vector<std::string> touched_;
   std::vector<model::Problem> last_problems_;
   bool first_ = true;
-  bool pending_ = false;         // An event came that no scan has seen.
+  bool pending_ = false;  // An event came that no scan has seen.
   bool watch_complete_ = false;
   std::atomic<bool> stopped_ = false;
 };

@@ -45,7 +45,9 @@ class DirectorySourceTest : public testing::Test {
     for (const auto& problem : batch->problems) out.push_back("!" + problem.message);
     return out;
   }
-  std::vector<std::string> next(milliseconds timeout = seconds(5)) { return text(source().next(timeout)); }
+  std::vector<std::string> next(milliseconds timeout = seconds(5)) {
+    return text(source().next(timeout));
+  }
 
   DirectorySource& source() {
     if (!source_) source_.emplace(root_.string() + "/");
@@ -166,7 +168,8 @@ TEST_F(DirectorySourceTest, OfTwoDefinitionsTheFirstByPathCounts) {
   write("b.yaml", service("one", 2));
   write("a.yaml", service("one", 1));
   const std::optional<Batch> batch = source().next(seconds(5));
-  EXPECT_THAT(text(batch), ElementsAre("+one", HasSubstr("already defined in " + root_.string() + "/a.yaml:1")));
+  EXPECT_THAT(text(batch),
+              ElementsAre("+one", HasSubstr("already defined in " + root_.string() + "/a.yaml:1")));
   const auto port = [](const Batch& b) {
     return std::get<kubernetes::Service>(b.changes.upserts.at(0)->body).spec().ports(0).port();
   };

@@ -88,7 +88,8 @@ void DirectoryWatch::read_events(Events& events) {
           event->len > 0 ? directory->second + "/" + event->name : directory->second;
       // A new regular file counts when it is closed; links and directories are complete at once.
       events.any = true;
-      if ((event->mask & IN_CREATE) != 0 && (event->mask & IN_ISDIR) == 0 && is_regular(path)) continue;
+      if ((event->mask & IN_CREATE) != 0 && (event->mask & IN_ISDIR) == 0 && is_regular(path))
+        continue;
       if ((event->mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) != 0) events.touched.push_back(path);
     }
   }

@@ -15,8 +15,8 @@ class DirectoryWatch {
   DirectoryWatch(const DirectoryWatch&) = delete;
   DirectoryWatch& operator=(const DirectoryWatch&) = delete;
 
-  // Watches exactly these. A directory that is gone or over the system's limit is left out; returns false
-  // then, and the caller looks again from time to time.
+  // Watches exactly these. A directory that is gone or over the system's limit is left out; returns
+  // false then, and the caller looks again from time to time.
   bool set(const std::vector<std::string>& directories);
 
   struct Events {
@@ -25,7 +25,8 @@ class DirectoryWatch {
     std::vector<std::string> touched;  // Files that were closed after writing or moved here.
   };
   // Waits up to `timeout` for events and returns all that are there. Writing itself (IN_MODIFY) is
-  // no event, and creation touches no file: one half written would take its objects away for a moment.
+  // no event, and creation touches no file: one half written would take its objects away for a
+  // moment.
   Events wait(std::chrono::milliseconds timeout);
 
   void interrupt();  // Ends wait() now and always. Any thread.

@@ -1,5 +1,5 @@
-// Where objects come from: a directory of manifests, or an API server. A source runs its own reading;
-// one thread at a time calls next(), any thread calls stop().
+// Where objects come from: a directory of manifests, or an API server. A source runs its own
+// reading; one thread at a time calls next(), any thread calls stop().
 #pragma once
 
 #include <chrono>
@@ -12,9 +12,11 @@
 namespace ringway::source {
 
 struct Batch {
-  bool full = false;  // The first batch of a source, and only it: `changes.upserts` is everything there is.
+  bool full =
+      false;  // The first batch of a source, and only it: `changes.upserts` is everything there is.
   model::Changes changes;
-  std::vector<model::Problem> problems;  // All that the source now knows of, not a difference; sorted.
+  std::vector<model::Problem>
+      problems;  // All that the source now knows of, not a difference; sorted.
 };
 
 class Source {

@@ -31,10 +31,12 @@ Applied force_ssl_redirect(std::string_view text, Settings& to) {
   return apply(parse_bool(text), [&](bool on) { to.force_ssl_redirect = on; });
 }
 Applied permanent_redirect(std::string_view text, Settings& to) {
-  return apply(parse_location(text), [&](std::string url) { to.permanent_redirect = std::move(url); });
+  return apply(parse_location(text),
+               [&](std::string url) { to.permanent_redirect = std::move(url); });
 }
 Applied temporal_redirect(std::string_view text, Settings& to) {
-  return apply(parse_location(text), [&](std::string url) { to.temporal_redirect = std::move(url); });
+  return apply(parse_location(text),
+               [&](std::string url) { to.temporal_redirect = std::move(url); });
 }
 
 // 300, 304 to 306 are not redirects to a Location (RFC 9110 §15.4).
@@ -91,9 +93,11 @@ Applied next_upstream(std::string_view text, Settings& to) {
                word == "http_503" || word == "http_504") {
       ignored += (ignored.empty() ? "" : " ") + std::string(word);
     } else if (!word.empty() && word != "error" && word != "timeout") {
-      return std::unexpected("must be words of \"error timeout invalid_header http_500 http_502 "
-                             "http_503 http_504 http_403 http_404 http_429 non_idempotent off\", "
-                             "is " + quote(text));
+      return std::unexpected(
+          "must be words of \"error timeout invalid_header http_500 http_502 "
+          "http_503 http_504 http_403 http_404 http_429 non_idempotent off\", "
+          "is " +
+          quote(text));
     }
   }
   to.retry = retry;

@@ -33,7 +33,8 @@ void report_to_users(const model::ObjectKey& secret, const std::vector<Certifica
 }  // namespace
 
 CertificateResult translate_secret(const std::string& id, const model::Object* secret,
-                                   const std::vector<CertificateUse>& uses, const KeyPair* last_good,
+                                   const std::vector<CertificateUse>& uses,
+                                   const KeyPair* last_good,
                                    std::vector<model::Problem>& problems) {
   CertificateResult result;
   const std::string_view fallback = last_good != nullptr ? "; the last good certificate stays"

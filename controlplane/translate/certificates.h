@@ -21,14 +21,15 @@ struct CertificateUse {
 };
 
 struct CertificateResult {
-  std::optional<v1::Resource> resource;  // Absent: neither the Secret nor a last good pair is usable.
-  std::optional<KeyPair> accepted;       // The Secret's own pair, when it is good: the next last good.
-  std::optional<LeafFacts> leaf;         // Of what is served.
+  std::optional<v1::Resource>
+      resource;                     // Absent: neither the Secret nor a last good pair is usable.
+  std::optional<KeyPair> accepted;  // The Secret's own pair, when it is good: the next last good.
+  std::optional<LeafFacts> leaf;    // Of what is served.
 };
 
 // `secret`: nullptr when it does not exist. `last_good`: nullptr when there is none.
 CertificateResult translate_secret(const std::string& id, const model::Object* secret,
-                                   const std::vector<CertificateUse>& uses, const KeyPair* last_good,
-                                   std::vector<model::Problem>& problems);
+                                   const std::vector<CertificateUse>& uses,
+                                   const KeyPair* last_good, std::vector<model::Problem>& problems);
 
 }  // namespace ringway::translate

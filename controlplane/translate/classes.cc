@@ -34,9 +34,12 @@ bool is_ours(const kubernetes::Ingress& ingress, const Classes& classes, const O
   }
   if (classes.default_is_ours) return true;
   switch (options.classless) {
-    case Classless::kIgnored: return false;
-    case Classless::kServedWithoutClasses: return classes.empty();
-    case Classless::kServed: return true;
+    case Classless::kIgnored:
+      return false;
+    case Classless::kServedWithoutClasses:
+      return classes.empty();
+    case Classless::kServed:
+      return true;
   }
   return false;
 }

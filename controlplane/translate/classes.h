@@ -12,9 +12,10 @@ namespace ringway::translate {
 
 // Every IngressClass, as far as selection needs it.
 struct Classes {
-  std::set<std::string, std::less<>> ours;    // spec.controller is Options.controller_name.
+  std::set<std::string, std::less<>> ours;  // spec.controller is Options.controller_name.
   std::set<std::string, std::less<>> others;
-  bool default_is_ours = false;  // One of ours has ingressclass.kubernetes.io/is-default-class "true".
+  bool default_is_ours =
+      false;  // One of ours has ingressclass.kubernetes.io/is-default-class "true".
   bool operator==(const Classes&) const = default;
 
   void add(const kubernetes::IngressClass& object, const Options& options);

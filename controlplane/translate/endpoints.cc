@@ -70,8 +70,9 @@ v1::Endpoint read_endpoint(const kubernetes::Endpoint& from, std::string address
 // The readiest first among entries of one address and port; the rest only makes the order total.
 auto rank(const v1::Endpoint& e) {
   return std::tuple<const std::string&, uint32_t, bool, bool, bool, const std::string&,
-                    const std::string&, const std::string&>(
-      e.address(), e.port(), !e.ready(), !e.serving(), e.terminating(), e.pod(), e.node(), e.zone());
+                    const std::string&, const std::string&>(e.address(), e.port(), !e.ready(),
+                                                            !e.serving(), e.terminating(), e.pod(),
+                                                            e.node(), e.zone());
 }
 
 void read_slice(const model::Object& object, const std::vector<uint32_t>& ports,

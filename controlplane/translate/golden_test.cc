@@ -35,12 +35,18 @@ Options options_of(const std::string& text) {
   std::istringstream words(text.substr(kPrefix.size(), text.find('\n') - kPrefix.size()));
   for (std::string word; words >> word;) {
     const std::string value = word.substr(std::min(word.find('=') + 1, word.size()));
-    if (word == "loopback") options.loopback_endpoints = true;
-    else if (word == "external_names") options.external_names = true;
-    else if (word == "no_https") options.https_addresses.clear();
-    else if (word.starts_with("default_backend=")) options.default_backend = value;
-    else if (word.starts_with("default_certificate=")) options.default_certificate = value;
-    else ADD_FAILURE() << "unknown option " << word;
+    if (word == "loopback")
+      options.loopback_endpoints = true;
+    else if (word == "external_names")
+      options.external_names = true;
+    else if (word == "no_https")
+      options.https_addresses.clear();
+    else if (word.starts_with("default_backend="))
+      options.default_backend = value;
+    else if (word.starts_with("default_certificate="))
+      options.default_certificate = value;
+    else
+      ADD_FAILURE() << "unknown option " << word;
   }
   return options;
 }
@@ -54,8 +60,8 @@ std::vector<fs::path> golden_inputs() {
   return inputs;
 }
 
-// Every testdata/NAME.in.yaml is a test. Run with UPDATE_GOLDEN=1 to rewrite NAME.out.textproto, and
-// review the change as you would review code: the diff is the behaviour change.
+// Every testdata/NAME.in.yaml is a test. Run with UPDATE_GOLDEN=1 to rewrite NAME.out.textproto,
+// and review the change as you would review code: the diff is the behaviour change.
 class TranslateGoldenTest : public testing::TestWithParam<fs::path> {};
 
 TEST_P(TranslateGoldenTest, MatchesGolden) {

@@ -84,8 +84,12 @@ void Translator::Graph::take(const model::ObjectKey& key, model::ObjectPtr objec
   if (at == objects.end() && object == nullptr) return;
   const model::ObjectPtr before = at == objects.end() ? nullptr : at->second;
   switch (key.kind) {
-    case Kind::kIngress: dirty_ingresses_.insert(id); break;
-    case Kind::kIngressClass: classes_dirty_ = true; break;
+    case Kind::kIngress:
+      dirty_ingresses_.insert(id);
+      break;
+    case Kind::kIngressClass:
+      classes_dirty_ = true;
+      break;
     case Kind::kService:
       dirty_services_.insert(id);
       // Which port a backend means may have changed.
@@ -95,9 +99,14 @@ void Translator::Graph::take(const model::ObjectKey& key, model::ObjectPtr objec
         }
       }
       break;
-    case Kind::kEndpointSlice: take_slice(id, before.get(), object.get()); break;
-    case Kind::kSecret: dirty_secrets_.insert(id); break;
-    case Kind::kConfigMap: break;
+    case Kind::kEndpointSlice:
+      take_slice(id, before.get(), object.get());
+      break;
+    case Kind::kSecret:
+      dirty_secrets_.insert(id);
+      break;
+    case Kind::kConfigMap:
+      break;
   }
   if (object == nullptr) {
     objects.erase(at);
@@ -278,12 +287,18 @@ void Translator::Graph::collect_problems(int64_t now_s) {
 
 v1::ResourceType type_of(const v1::Resource& resource) {
   switch (resource.body_case()) {
-    case v1::Resource::kListener: return v1::RESOURCE_TYPE_LISTENER;
-    case v1::Resource::kRouteTable: return v1::RESOURCE_TYPE_ROUTE_TABLE;
-    case v1::Resource::kCluster: return v1::RESOURCE_TYPE_CLUSTER;
-    case v1::Resource::kEndpoints: return v1::RESOURCE_TYPE_ENDPOINTS;
-    case v1::Resource::kCertificate: return v1::RESOURCE_TYPE_CERTIFICATE;
-    case v1::Resource::BODY_NOT_SET: break;
+    case v1::Resource::kListener:
+      return v1::RESOURCE_TYPE_LISTENER;
+    case v1::Resource::kRouteTable:
+      return v1::RESOURCE_TYPE_ROUTE_TABLE;
+    case v1::Resource::kCluster:
+      return v1::RESOURCE_TYPE_CLUSTER;
+    case v1::Resource::kEndpoints:
+      return v1::RESOURCE_TYPE_ENDPOINTS;
+    case v1::Resource::kCertificate:
+      return v1::RESOURCE_TYPE_CERTIFICATE;
+    case v1::Resource::BODY_NOT_SET:
+      break;
   }
   return v1::RESOURCE_TYPE_UNSPECIFIED;
 }

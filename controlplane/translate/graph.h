@@ -1,5 +1,6 @@
-// Which output depends on which object. The unit of work is what one function of the translation makes:
-// the routes of a host, the clusters of a Service, the certificate of a Secret, the listeners.
+// Which output depends on which object. The unit of work is what one function of the translation
+// makes: the routes of a host, the clusters of a Service, the certificate of a Secret, the
+// listeners.
 //
 // Invariants between two apply():
 // 1. ingresses_ holds the facts of every Ingress; the indexes hold exactly those that are served.
@@ -88,7 +89,7 @@ class Translator::Graph {
   bool listeners_dirty_ = true;
 
   std::map<UnitKey, std::vector<Output>> units_;
-  std::map<OutputKey, v1::Resource> upserts_;   // Since the last Translation.
+  std::map<OutputKey, v1::Resource> upserts_;  // Since the last Translation.
   std::set<OutputKey> removals_;
 
   std::map<UnitKey, std::vector<model::Problem>> problems_;  // Units with problems only.

@@ -146,9 +146,10 @@ void Translator::Graph::redo_listeners() {
     if (resolved) {
       cluster = *std::move(resolved);
     } else {
-      problems.push_back({.object = {Kind::kService, default_backend_ns_, default_backend_->service},
-                          .reason = resolved.error().reason,
-                          .message = "default backend: " + resolved.error().message});
+      problems.push_back(
+          {.object = {Kind::kService, default_backend_ns_, default_backend_->service},
+           .reason = resolved.error().reason,
+           .message = "default backend: " + resolved.error().message});
     }
   }
   publish({UnitKind::kListeners, ""}, translate_listeners(options_, cluster), std::move(problems));

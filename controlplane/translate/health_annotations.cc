@@ -36,7 +36,8 @@ Applied host(std::string_view text, Draft& to) {
 Applied body(std::string_view text, Draft& to) {
   const bool printable = std::ranges::all_of(text, [](char c) { return c >= 0x20 && c != 0x7F; });
   if (text.empty() || text.size() > 256 || !printable) {
-    return std::unexpected("must be 1 to 256 characters of printable ASCII, is " + model::quote(text));
+    return std::unexpected("must be 1 to 256 characters of printable ASCII, is " +
+                           model::quote(text));
   }
   to.http.set_body_contains(std::string(text));
   return {};
@@ -119,7 +120,8 @@ std::optional<v1::HealthCheck> read_health_check(const Annotations& annotations,
   }
   if (!draft.tcp && !draft.has_path) {
     if (any) {
-      report.warning("metadata.annotations[ringway.dev/health-check-path]", Reason::kInvalidAnnotation,
+      report.warning("metadata.annotations[ringway.dev/health-check-path]",
+                     Reason::kInvalidAnnotation,
                      "no health check without a path, or health-check-port-type \"tcp\"");
     }
     return std::nullopt;

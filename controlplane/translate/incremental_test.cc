@@ -27,7 +27,8 @@ std::vector<kubernetes::Secret> secret_bodies() {
   std::vector<kubernetes::Secret> bodies;
   for (const char* file : {"certificate_conflict.in.yaml", "secret_broken.in.yaml"}) {
     for (const ObjectPtr& object : objects_of(read_testdata(file))) {
-      if (object->key.kind == Kind::kSecret) bodies.push_back(std::get<kubernetes::Secret>(object->body));
+      if (object->key.kind == Kind::kSecret)
+        bodies.push_back(std::get<kubernetes::Secret>(object->body));
     }
   }
   return bodies;
@@ -43,15 +44,20 @@ class World {
     if (kind < 40) return make(Kind::kIngress, 6, ingress());
     if (kind < 60) return make(Kind::kService, 4, service());
     if (kind < 85) return make(Kind::kEndpointSlice, 5, slice());
-    if (kind < 95) return make(Kind::kSecret, 3, secrets_[random_.below(static_cast<uint32_t>(secrets_.size()))]);
+    if (kind < 95)
+      return make(Kind::kSecret, 3,
+                  secrets_[random_.below(static_cast<uint32_t>(secrets_.size()))]);
     return make(Kind::kIngressClass, 2, ingress_class());
   }
   Random& random() { return random_; }
 
  private:
-  std::string name(uint32_t count) { return std::string(1, static_cast<char>('a' + random_.below(count))); }
+  std::string name(uint32_t count) {
+    return std::string(1, static_cast<char>('a' + random_.below(count)));
+  }
   std::string host() {
-    constexpr const char* kHosts[] = {"", "a.example.com", "b.example.com", "*.example.com", "shop.example.com", "BAD"};
+    constexpr const char* kHosts[] = {
+        "", "a.example.com", "b.example.com", "*.example.com", "shop.example.com", "BAD"};
     return kHosts[random_.below(6)];
   }
   std::string pick(std::initializer_list<const char*> values) {
@@ -61,7 +67,8 @@ class World {
   template <class Body>
   ObjectPtr make(Kind kind, uint32_t names, Body body) {
     auto object = std::make_shared<model::Object>();
-    object->key = {kind, kind == Kind::kIngressClass ? "" : pick({"default", "other"}), name(names)};
+    object->key = {kind, kind == Kind::kIngressClass ? "" : pick({"default", "other"}),
+                   name(names)};
     object->location = {"f.yaml", random_.below(3), 1};
     body.mutable_metadata()->set_name(object->key.name);
     body.mutable_metadata()->set_namespace_(object->key.ns);
@@ -82,7 +89,8 @@ class World {
     kubernetes::Ingress out;
     auto& annotations = *out.mutable_metadata()->mutable_annotations();
     const auto set = [&](const char* key, const std::string& value, uint32_t percent) {
-      if (random_.chance(percent)) annotations["nginx.ingress.kubernetes.io/" + std::string(key)] = value;
+      if (random_.chance(percent))
+        annotations["nginx.ingress.kubernetes.io/" + std::string(key)] = value;
     };
     set("use-regex", "true", 10);
     set("rewrite-target", "/$1", 10);
@@ -91,7 +99,9 @@ class World {
     set("permanent-redirect", "https://x.example.com", 5);
     set("backend-protocol", "GRPC", 5);
     if (random_.chance(10)) annotations["ringway.dev/health-check-path"] = "/" + name(3);
-    if (random_.chance(30)) out.mutable_metadata()->set_creation_timestamp("2024-01-0" + std::to_string(1 + random_.below(3)));
+    if (random_.chance(30))
+      out.mutable_metadata()->set_creation_timestamp("2024-01-0" +
+                                                     std::to_string(1 + random_.below(3)));
     if (random_.chance(40)) out.mutable_spec()->set_ingress_class_name(name(3));
     if (random_.chance(30)) backend(*out.mutable_spec()->mutable_default_backend());
     for (uint32_t rules = random_.below(3); rules > 0; --rules) {
@@ -107,7 +117,8 @@ class World {
     for (uint32_t entries = random_.below(3); entries > 0; --entries) {
       auto& tls = *out.mutable_spec()->add_tls();
       if (random_.chance(80)) tls.set_secret_name(name(4));
-      if (random_.chance(70)) tls.add_hosts(pick({"shop.example.com", "a.example.com", "*.example.com"}));
+      if (random_.chance(70))
+        tls.add_hosts(pick({"shop.example.com", "a.example.com", "*.example.com"}));
     }
     return out;
   }
@@ -128,7 +139,8 @@ class World {
 
   kubernetes::EndpointSlice slice() {
     kubernetes::EndpointSlice out;
-    if (random_.chance(95)) (*out.mutable_metadata()->mutable_labels())["kubernetes.io/service-name"] = name(4);
+    if (random_.chance(95))
+      (*out.mutable_metadata()->mutable_labels())["kubernetes.io/service-name"] = name(4);
     out.set_address_type(random_.chance(95) ? "IPv4" : "FQDN");
     auto& port = *out.add_ports();
     port.set_name(pick({"http", "admin"}));
@@ -143,9 +155,11 @@ class World {
 
   kubernetes::IngressClass ingress_class() {
     kubernetes::IngressClass out;
-    out.mutable_spec()->set_controller(pick({"ringway.dev/ingress", "ringway.dev/ingress", "other"}));
+    out.mutable_spec()->set_controller(
+        pick({"ringway.dev/ingress", "ringway.dev/ingress", "other"}));
     if (random_.chance(30)) {
-      (*out.mutable_metadata()->mutable_annotations())["ingressclass.kubernetes.io/is-default-class"] = "true";
+      (*out.mutable_metadata()
+            ->mutable_annotations())["ingressclass.kubernetes.io/is-default-class"] = "true";
     }
     return out;
   }
@@ -203,7 +217,8 @@ TEST(Translator, SendsNothingWhenNothingChanged) {
   const auto objects = objects_of(read_testdata("tls_redirects.in.yaml"));
   translator.apply({.upserts = objects}, 0);
   const Translation first = translator.apply({}, 0);
-  const Translation again = translator.apply({.upserts = objects_of(read_testdata("tls_redirects.in.yaml"))}, 0);
+  const Translation again =
+      translator.apply({.upserts = objects_of(read_testdata("tls_redirects.in.yaml"))}, 0);
   EXPECT_TRUE(again.upserts.empty());
   EXPECT_TRUE(again.removals.empty());
   EXPECT_EQ(*again.problems, *first.problems);
@@ -214,7 +229,8 @@ TEST(Translator, ABrokenOrMissingSecretKeepsTheLastGoodCertificate) {
   options.classless = Classless::kServed;
   Translator translator(options);
   Held held;
-  held.apply(translator.apply({.upserts = objects_of(read_testdata("tls_redirects.in.yaml"))}, 4'000'000'000));
+  held.apply(translator.apply({.upserts = objects_of(read_testdata("tls_redirects.in.yaml"))},
+                              4'000'000'000));
   const std::string name = "RESOURCE_TYPE_CERTIFICATE default/shop";
   ASSERT_TRUE(held.resources().contains(name));
   const v1::Resource good = held.resources().at(name);
@@ -234,7 +250,8 @@ TEST(Translator, ABrokenOrMissingSecretKeepsTheLastGoodCertificate) {
   EXPECT_EQ(translator.last_good().at("default/shop").chain_pem, good.certificate().chain_pem());
 
   // Once no Ingress wants it, it is forgotten, key and all.
-  translation = translator.apply({.removals = {{Kind::kIngress, "default", "front"}}}, 4'000'000'000);
+  translation =
+      translator.apply({.removals = {{Kind::kIngress, "default", "front"}}}, 4'000'000'000);
   EXPECT_TRUE(translator.last_good().empty());
 }
 
@@ -251,8 +268,9 @@ TEST(Translator, WarnsOfCertificatesOutOfDateAsTimePasses) {
   EXPECT_TRUE(translator.apply({}, 4'000'000'000).problems->empty());
 }
 
-// 10,000 Ingresses and Services, 30,000 endpoints. The bounds here only catch what is far off (debug and
-// sanitizer builds are many times slower); the figures are in docs/design/0006-translate.md.
+// 10,000 Ingresses and Services, 30,000 endpoints. The bounds here only catch what is far off
+// (debug and sanitizer builds are many times slower); the figures are in
+// docs/design/0006-translate.md.
 TEST(Translator, TenThousandRoutesAndOneChangedEndpoint) {
   constexpr int kCount = 10'000;
   std::vector<ObjectPtr> objects;
@@ -266,7 +284,8 @@ TEST(Translator, TenThousandRoutesAndOneChangedEndpoint) {
     port.set_name("http");
     port.set_port(8080 + version);
     for (int e = 0; e < 3; ++e) {
-      slice.add_endpoints()->add_addresses("10." + std::to_string(i >> 8) + "." + std::to_string(i & 255) + "." + std::to_string(e + 1));
+      slice.add_endpoints()->add_addresses("10." + std::to_string(i >> 8) + "." +
+                                           std::to_string(i & 255) + "." + std::to_string(e + 1));
     }
     object->body = std::move(slice);
     return object;
@@ -296,7 +315,8 @@ TEST(Translator, TenThousandRoutesAndOneChangedEndpoint) {
   options.classless = Classless::kServed;
   Translator translator(options);
   const auto ms = [](auto from) {
-    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - from).count();
+    return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - from)
+        .count();
   };
   auto begin = std::chrono::steady_clock::now();
   const Translation full = translator.apply({.upserts = objects}, 0);

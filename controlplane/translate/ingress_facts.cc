@@ -26,8 +26,9 @@ BackendRef read_backend(const kubernetes::IngressBackend& backend, std::string f
   }
   const kubernetes::IngressServiceBackend& service = backend.service();
   if (!model::valid_name(service.name())) {
-    report.error(ref.field + ".service.name", Reason::kInvalidValue,
-                 "must be the name of a Service of the same namespace, is " + quote(service.name()));
+    report.error(
+        ref.field + ".service.name", Reason::kInvalidValue,
+        "must be the name of a Service of the same namespace, is " + quote(service.name()));
     return ref;
   }
   const kubernetes::ServiceBackendPort& port = service.port();
@@ -53,7 +54,8 @@ class Reader {
 
   void read() {
     if (spec_.has_default_backend()) {
-      facts_.default_backend = read_backend(spec_.default_backend(), "spec.defaultBackend", report_);
+      facts_.default_backend =
+          read_backend(spec_.default_backend(), "spec.defaultBackend", report_);
     }
     for (int i = 0; i < spec_.rules_size(); ++i) read_rule(i);
     if (spec_.rules_size() == 0) {
@@ -71,9 +73,9 @@ class Reader {
     const kubernetes::IngressRule& rule = spec_.rules(index);
     const std::string field = index_field("spec.rules", index);
     if (!rule.host().empty() && !valid_host(rule.host())) {
-      return report_.error(field + ".host", Reason::kInvalidValue,
-                           "must be a lower-case DNS name, with \"*.\" before it or not, is " +
-                               quote(rule.host()));
+      return report_.error(
+          field + ".host", Reason::kInvalidValue,
+          "must be a lower-case DNS name, with \"*.\" before it or not, is " + quote(rule.host()));
     }
     const std::string host = rule.host().empty() ? "*" : rule.host();
     facts_.hosts.insert(host);
@@ -100,11 +102,14 @@ class Reader {
       fact.kind = PathKind::kStringPrefix;
       if (fact.path.empty()) fact.path = "/";
     } else {
-      return report_.error(field + ".pathType", Reason::kInvalidValue,
-                           "must be Exact, Prefix or ImplementationSpecific, is " +
-                               quote(path.path_type()));
+      return report_.error(
+          field + ".pathType", Reason::kInvalidValue,
+          "must be Exact, Prefix or ImplementationSpecific, is " + quote(path.path_type()));
     }
-    // A regex may hold what a path must not ("/a(//)?"): only the first byte and the characters count.
+    // Before the checks, which "/%2e%2e/" must not pass.
+    if (!facts_.regex()) fact.path = canonical_escapes(fact.path);
+    // A regex may hold what a path must not ("/a(//)?"): only the first byte and the characters
+    // count.
     const bool regex = facts_.regex() || fact.kind == PathKind::kStringPrefix;
     if (const auto good = regex ? check_pattern(fact.path) : check_path(fact.path); !good) {
       return report_.error(field + ".path", Reason::kInvalidValue, good.error());
@@ -119,7 +124,8 @@ class Reader {
       return std::unexpected("must begin with \"/\", is " + quote(path));
     }
     for (const char c : path) {
-      if (c < 0x20 || c == 0x7F) return std::unexpected("must be printable ASCII, is " + quote(path));
+      if (c < 0x20 || c == 0x7F)
+        return std::unexpected("must be printable ASCII, is " + quote(path));
     }
     if (path.size() > 2048) return std::unexpected("must have at most 2048 bytes");
     return {};
@@ -175,7 +181,8 @@ class Reader {
 }  // namespace
 
 bool Older::operator()(const IngressFacts* a, const IngressFacts* b) const {
-  return std::tie(a->created, a->key.ns, a->key.name) < std::tie(b->created, b->key.ns, b->key.name);
+  return std::tie(a->created, a->key.ns, a->key.name) <
+         std::tie(b->created, b->key.ns, b->key.name);
 }
 
 IngressFacts read_ingress(const model::Object& object, const Classes& classes,

@@ -1,4 +1,5 @@
-// The annotations of ingress-nginx by name, so that a report can tell "not supported" from "misspelt".
+// The annotations of ingress-nginx by name, so that a report can tell "not supported" from
+// "misspelt".
 #pragma once
 
 #include <string>

@@ -9,8 +9,8 @@
 
 namespace ringway::translate {
 
-// "http" and "https", each unless it has no address. `default_cluster`: of Options.default_backend, "" when
-// there is none or it cannot be used.
+// "http" and "https", each unless it has no address. `default_cluster`: of Options.default_backend,
+// "" when there is none or it cannot be used.
 std::vector<v1::Resource> translate_listeners(const Options& options,
                                               const std::string& default_cluster);
 

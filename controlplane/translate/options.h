@@ -18,26 +18,28 @@ enum class Classless : uint8_t {
 };
 
 struct Options {
-  std::vector<std::string> http_addresses{"0.0.0.0:80"};    // Listener.addresses; empty = no such listener.
+  std::vector<std::string> http_addresses{
+      "0.0.0.0:80"};  // Listener.addresses; empty = no such listener.
   std::vector<std::string> https_addresses{"0.0.0.0:443"};
-  uint32_t http_public_port = 0;         // Listener.public_port; 0 = the bound port.
+  uint32_t http_public_port = 0;  // Listener.public_port; 0 = the bound port.
   uint32_t https_public_port = 0;
-  uint32_t redirect_https_port = 0;      // Listener.redirect_https_port; 0 = 443.
-  std::string controller_name = "ringway.dev/ingress";   // IngressClass spec.controller
-  std::string class_name = "ringway";    // Value of kubernetes.io/ingress.class that is ours.
+  uint32_t redirect_https_port = 0;                     // Listener.redirect_https_port; 0 = 443.
+  std::string controller_name = "ringway.dev/ingress";  // IngressClass spec.controller
+  std::string class_name = "ringway";  // Value of kubernetes.io/ingress.class that is ours.
   Classless classless = Classless::kIgnored;
   std::string annotation_prefix = "nginx.ingress.kubernetes.io/";
-  std::string default_backend;           // "namespace/service:port"; "" = 404 by the proxy.
-  std::string default_certificate;       // "namespace/secret"; "" = self-signed by the proxy.
-  bool loopback_endpoints = false;          // Endpoints in 127.0.0.0/8 and ::1 are allowed (directory mode).
-  bool external_names = false;           // Services of type ExternalName are allowed (addresses only).
+  std::string default_backend;      // "namespace/service:port"; "" = 404 by the proxy.
+  std::string default_certificate;  // "namespace/secret"; "" = self-signed by the proxy.
+  bool loopback_endpoints =
+      false;                    // Endpoints in 127.0.0.0/8 and ::1 are allowed (directory mode).
+  bool external_names = false;  // Services of type ExternalName are allowed (addresses only).
 };
 
 // Options.default_backend, read.
 struct BackendOption {
   std::string ns;
   std::string service;
-  std::string port_name;      // "" when the port is a number.
+  std::string port_name;  // "" when the port is a number.
   uint32_t port_number = 0;
 };
 

@@ -40,15 +40,16 @@ int64_t seconds(const ASN1_TIME* time) {
 
 std::vector<std::string> dns_names(X509* leaf) {
   std::vector<std::string> names;
-  auto* all = static_cast<GENERAL_NAMES*>(
-      X509_get_ext_d2i(leaf, NID_subject_alt_name, nullptr, nullptr));
+  auto* all =
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(leaf, NID_subject_alt_name, nullptr, nullptr));
   for (int i = 0; i < sk_GENERAL_NAME_num(all); ++i) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(all, i);
     if (name->type != GEN_DNS) continue;
     const auto* bytes = reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName));
     std::string text(bytes, static_cast<size_t>(ASN1_STRING_length(name->d.dNSName)));
-    std::ranges::transform(text, text.begin(),
-                           [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    std::ranges::transform(text, text.begin(), [](char c) {
+      return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    });
     names.push_back(std::move(text));
   }
   GENERAL_NAMES_free(all);
@@ -80,7 +81,8 @@ std::expected<Certificate, std::string> read_chain(std::string_view chain) {
       const bool end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
       ERR_clear_error();
       if (count == 0) return std::unexpected("tls.crt has no PEM certificate");
-      if (!end) return std::unexpected("tls.crt: certificate " + std::to_string(count + 1) + " is broken");
+      if (!end)
+        return std::unexpected("tls.crt: certificate " + std::to_string(count + 1) + " is broken");
       return leaf;
     }
     if (count == 0) leaf = std::move(next);
@@ -101,7 +103,8 @@ std::expected<LeafFacts, std::string> check_key_pair(std::string_view chain, std
   const Key private_key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr));
   ERR_clear_error();
   if (!private_key) return std::unexpected("tls.key has no PEM private key that can be read");
-  if (std::string why = unsupported_key(private_key.get()); !why.empty()) return std::unexpected(why);
+  if (std::string why = unsupported_key(private_key.get()); !why.empty())
+    return std::unexpected(why);
   const bool match = X509_check_private_key(leaf->get(), private_key.get()) == 1;
   ERR_clear_error();
   if (!match) return std::unexpected("certificate and private key do not match");
@@ -115,7 +118,8 @@ bool covers(const LeafFacts& leaf, std::string_view host) {
   for (const std::string& name : leaf.dns_names) {
     if (name == host) return true;
     const bool wildcard = name.starts_with("*.") && dot != std::string_view::npos;
-    if (wildcard && host[0] != '*' && std::string_view(name).substr(1) == host.substr(dot)) return true;
+    if (wildcard && host[0] != '*' && std::string_view(name).substr(1) == host.substr(dot))
+      return true;
   }
   return false;
 }

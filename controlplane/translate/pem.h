@@ -1,5 +1,5 @@
-// Checks a certificate chain and its key with OpenSSL, so that a proxy is never given what it must refuse.
-// Pure; any thread.
+// Checks a certificate chain and its key with OpenSSL, so that a proxy is never given what it must
+// refuse. Pure; any thread.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,8 @@ namespace ringway::translate {
 struct LeafFacts {
   int64_t not_before_s = 0;  // Seconds since the epoch, from the leaf.
   int64_t not_after_s = 0;
-  std::vector<std::string> dns_names;  // subjectAltName dNSName, lower case. The common name does not count (RFC 9525 §2).
+  std::vector<std::string> dns_names;  // subjectAltName dNSName, lower case. The common name does
+                                       // not count (RFC 9525 §2).
 };
 
 // Both are PEM; the leaf is first in `chain`. The error is one line and quotes nothing of the key.

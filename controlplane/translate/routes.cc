@@ -17,7 +17,8 @@ using model::Reason;
 // Memory of a compiled pattern and its automata in every proxy that holds it.
 constexpr int64_t kRegexBytesMax = 1 << 20;
 
-// The number of captures, or why the pattern is refused. Compiled as the proxy does (PathMatch.regex).
+// The number of captures, or why the pattern is refused. Compiled as the proxy does
+// (PathMatch.regex).
 std::expected<int, std::string> check_regex(const std::string& pattern) {
   RE2::Options options;
   options.set_log_errors(false);
@@ -62,8 +63,10 @@ class HostTranslation {
     if (table_.regex()) return "r" + path.path;
     std::string_view text = path.path;
     switch (path.kind) {
-      case PathKind::kExact: return "e" + path.path;
-      case PathKind::kStringPrefix: return "s" + path.path;
+      case PathKind::kExact:
+        return "e" + path.path;
+      case PathKind::kStringPrefix:
+        return "s" + path.path;
       case PathKind::kPrefix:
         while (text.size() > 1 && text.ends_with('/')) text.remove_suffix(1);
         return "p" + std::string(text);
@@ -74,9 +77,12 @@ class HostTranslation {
   void set_path(v1::PathMatch& match, const PathFact& path) const {
     if (table_.regex()) return match.set_regex(path.path);
     switch (path.kind) {
-      case PathKind::kExact: return match.set_exact(path.path);
-      case PathKind::kPrefix: return match.set_prefix(path.path);
-      case PathKind::kStringPrefix: return match.set_string_prefix(path.path);
+      case PathKind::kExact:
+        return match.set_exact(path.path);
+      case PathKind::kPrefix:
+        return match.set_prefix(path.path);
+      case PathKind::kStringPrefix:
+        return match.set_string_prefix(path.path);
     }
   }
 
@@ -172,13 +178,13 @@ class HostTranslation {
     return "";
   }
 
-  // ingress-nginx tries regex locations by descending length of the pattern; equal lengths oldest first.
+  // ingress-nginx tries regex locations by descending length of the pattern; equal lengths oldest
+  // first.
   void rank_by_length() {
     std::vector<v1::Route*> routes;
     for (v1::Route& route : *table_.mutable_routes()) routes.push_back(&route);
-    std::ranges::stable_sort(routes, std::ranges::greater(), [](const v1::Route* route) {
-      return route->path().regex().size();
-    });
+    std::ranges::stable_sort(routes, std::ranges::greater(),
+                             [](const v1::Route* route) { return route->path().regex().size(); });
     for (size_t i = 0; i < routes.size(); ++i) {
       routes[i]->set_priority(static_cast<uint32_t>(routes.size() - i));
     }

@@ -17,11 +17,12 @@ inline constexpr char kRouteSet[] = "ingress";
 using ByAge = std::set<const IngressFacts*, Older>;  // Oldest first.
 
 // Name of the cluster that a backend of an Ingress in namespace `ns` goes to.
-using ResolveBackend =
-    std::function<std::expected<std::string, Refusal>(const std::string& ns, const BackendRef& ref)>;
+using ResolveBackend = std::function<std::expected<std::string, Refusal>(const std::string& ns,
+                                                                         const BackendRef& ref)>;
 
-// `ingresses` have `host` in hosts. `tls`: the host has TLS by any Ingress. Problems of routes are those of
-// their Ingress. A route whose backend cannot be used stays, with an empty cluster: it answers 503.
+// `ingresses` have `host` in hosts. `tls`: the host has TLS by any Ingress. Problems of routes are
+// those of their Ingress. A route whose backend cannot be used stays, with an empty cluster: it
+// answers 503.
 v1::RouteTable translate_host(const std::string& host, const ByAge& ingresses, bool tls,
                               const ResolveBackend& resolve, std::vector<model::Problem>& problems);
 

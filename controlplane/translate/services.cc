@@ -46,20 +46,20 @@ std::expected<const kubernetes::ServicePort*, Refusal> find_port(const kubernete
                                    "Service " + name + " does not exist; the path answers 503"});
   }
   if (service->spec().type() == "ExternalName" && !options.external_names) {
-    return std::unexpected(Refusal{Reason::kExternalName,
-                                   "Service " + name + " is of type ExternalName, which is not "
-                                   "allowed; the path answers 503"});
+    return std::unexpected(
+        Refusal{Reason::kExternalName, "Service " + name +
+                                           " is of type ExternalName, which is not "
+                                           "allowed; the path answers 503"});
   }
   for (const kubernetes::ServicePort& port : service->spec().ports()) {
     const bool tcp = port.protocol().empty() || port.protocol() == "TCP";
-    const bool meant = ref.port_name.empty()
-                           ? port.port() == static_cast<int32_t>(ref.port_number)
-                           : port.name() == ref.port_name;
+    const bool meant = ref.port_name.empty() ? port.port() == static_cast<int32_t>(ref.port_number)
+                                             : port.name() == ref.port_name;
     if (tcp && meant) return &port;
   }
-  return std::unexpected(Refusal{Reason::kServicePortNotFound,
-                                 "Service " + name + " has no TCP port " + quote(ref.port_text()) +
-                                     "; the path answers 503"});
+  return std::unexpected(Refusal{
+      Reason::kServicePortNotFound,
+      "Service " + name + " has no TCP port " + quote(ref.port_text()) + "; the path answers 503"});
 }
 
 std::string cluster_name(const std::string& ns, const std::string& service, int32_t port) {

@@ -53,7 +53,8 @@ std::string Held::dump() const {
 
 std::string Held::exact() const {
   std::string out;
-  for (const auto& [name, resource] : resources_) out += name + "\n" + resource.ShortDebugString() + "\n";
+  for (const auto& [name, resource] : resources_)
+    out += name + "\n" + resource.ShortDebugString() + "\n";
   for (const model::Problem& problem : *problems_) out += format(problem) + "\n";
   return out;
 }

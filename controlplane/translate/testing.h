@@ -19,7 +19,8 @@ class Held {
   void apply(const Translation& translation);
   const std::map<std::string, v1::Resource>& resources() const { return resources_; }
 
-  // Resources as text format without versions and key material, then one comment line for each problem.
+  // Resources as text format without versions and key material, then one comment line for each
+  // problem.
   std::string dump() const;
   // Everything, for comparison.
   std::string exact() const;

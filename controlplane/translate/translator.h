@@ -1,10 +1,10 @@
 // Kubernetes objects → configuration of proxies and problems. Pure: the result is a function of the
-// options, the objects, the last good certificates and `now`; the order in which objects arrive does
-// not matter. No clock, no I/O, no log. One thread at a time.
+// options, the objects, the last good certificates and `now`; the order in which objects arrive
+// does not matter. No clock, no I/O, no log. One thread at a time.
 //
-// A Translator keeps which output depends on which object, so that a change costs what depends on it.
-// Invariant: after any sequence of apply() the sum of its results equals what a fresh Translator makes
-// of the same objects and last_good() in one step.
+// A Translator keeps which output depends on which object, so that a change costs what depends on
+// it. Invariant: after any sequence of apply() the sum of its results equals what a fresh
+// Translator makes of the same objects and last_good() in one step.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +20,8 @@
 namespace ringway::translate {
 
 struct Translation {
-  // Resources whose content differs from before, ordered by type and name. `version` is set: a 64-bit
-  // hash of the content, never 0.
+  // Resources whose content differs from before, ordered by type and name. `version` is set: a
+  // 64-bit hash of the content, never 0.
   std::vector<v1::Resource> upserts;
   std::vector<v1::ResourceName> removals;  // Ordered by type and name.
   // Every problem of the translation as it stands (not a difference), sorted, each once. The same
@@ -39,8 +39,8 @@ class Translator {
   Translator& operator=(const Translator&) = delete;
 
   // Takes in a difference of the objects. The first call also yields what depends on no object (the
-  // listeners). `now_s`: seconds since the epoch, for warnings about expiry only; an hour's staleness does
-  // no harm, so calling with empty changes now and then is enough.
+  // listeners). `now_s`: seconds since the epoch, for warnings about expiry only; an hour's
+  // staleness does no harm, so calling with empty changes now and then is enough.
   Translation apply(const model::Changes& changes, int64_t now_s);
 
   // Certificates that a broken or missing Secret falls back to: those accepted so far and still

@@ -13,9 +13,7 @@ namespace {
 using model::quote;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_alnum(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+bool is_alnum(char c) { return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 std::unexpected<std::string> refuse(std::string_view text, std::string_view expected) {
   return std::unexpected("must be " + std::string(expected) + ", is " + quote(text));
@@ -26,7 +24,9 @@ bool all_uri_characters(std::string_view text) {
   constexpr std::string_view kMarks = "-._~:/?#[]@!&()*+,;=";
   for (size_t i = 0; i < text.size(); ++i) {
     if (text[i] == '%') {
-      const auto is_hex = [](char c) { return is_digit(c) || ((c | 32) >= 'a' && (c | 32) <= 'f'); };
+      const auto is_hex = [](char c) {
+        return is_digit(c) || ((c | 32) >= 'a' && (c | 32) <= 'f');
+      };
       if (i + 2 >= text.size() || !is_hex(text[i + 1]) || !is_hex(text[i + 2])) return false;
     } else if (!is_alnum(text[i]) && kMarks.find(text[i]) == std::string_view::npos) {
       return false;
@@ -73,16 +73,25 @@ Value<uint32_t> parse_duration_ms(std::string_view text) {
 }
 
 Value<uint64_t> parse_bytes(std::string_view text) {
-  constexpr std::string_view kExpected = "a size (\"8m\", \"512k\", \"1g\", \"1048576\"; \"0\" = no limit)";
+  constexpr std::string_view kExpected =
+      "a size (\"8m\", \"512k\", \"1g\", \"1048576\"; \"0\" = no limit)";
   std::string_view digits = text;
   uint64_t unit = 1;
   if (!text.empty() && !is_digit(text.back())) {
     switch (text.back() | 32) {
-      case 'b': break;
-      case 'k': unit = 1u << 10; break;
-      case 'm': unit = 1u << 20; break;
-      case 'g': unit = 1u << 30; break;
-      default: return refuse(text, kExpected);
+      case 'b':
+        break;
+      case 'k':
+        unit = 1u << 10;
+        break;
+      case 'm':
+        unit = 1u << 20;
+        break;
+      case 'g':
+        unit = 1u << 30;
+        break;
+      default:
+        return refuse(text, kExpected);
     }
     digits.remove_suffix(1);
   }
@@ -113,7 +122,8 @@ Value<std::string> parse_location(std::string_view text) {
   }
   const bool authority = rest.size() != text.size();
   const bool empty = rest.empty() || (authority && !is_alnum(rest.front()) && rest.front() != '[');
-  if (empty || text.size() > kUrlBytesMax || !all_uri_characters(text)) return refuse(text, kExpected);
+  if (empty || text.size() > kUrlBytesMax || !all_uri_characters(text))
+    return refuse(text, kExpected);
   return std::string(text);
 }
 
@@ -162,8 +172,7 @@ Value<void> parse_status_ranges(std::string_view text, v1::HttpCheck& check) {
     const std::string_view part = rest.substr(0, rest.find(','));
     const size_t dash = std::min(part.find('-'), part.size());
     const auto first = parse_number(part.substr(0, dash), 100, 599);
-    const auto last =
-        dash == part.size() ? first : parse_number(part.substr(dash + 1), 100, 599);
+    const auto last = dash == part.size() ? first : parse_number(part.substr(dash + 1), 100, 599);
     if (!first || !last || *first > *last || check.expected_size() == 32) {
       return refuse(text, kExpected);
     }
@@ -179,7 +188,8 @@ bool valid_host(std::string_view host) {
   if (host.starts_with("*.")) host.remove_prefix(2);
   if (!model::valid_name(host)) return false;
   size_t at = 0;
-  bool numeric = true;  // The last label; a host that ends in a number is an IPv4 address (WHATWG URL §3.5).
+  bool numeric =
+      true;  // The last label; a host that ends in a number is an IPv4 address (WHATWG URL §3.5).
   while (at <= host.size()) {
     const size_t end = std::min(host.find('.', at), host.size());
     const std::string_view label = host.substr(at, end - at);
@@ -202,12 +212,35 @@ Value<void> check_path(std::string_view path) {
       return std::unexpected("must not end with " + quote(end) + ", is " + quote(path));
     }
   }
-  const bool printable =
-      std::ranges::all_of(path, [](char c) { return c > 0x20 && c != 0x7F; });
+  const bool printable = std::ranges::all_of(path, [](char c) { return c > 0x20 && c != 0x7F; });
   if (!printable || path.size() > kUrlBytesMax) {
     return refuse(path, "printable ASCII of at most 2048 bytes");
   }
   return {};
+}
+
+std::string canonical_escapes(std::string_view path) {
+  std::string out;
+  for (size_t i = 0; i < path.size(); ++i) {
+    unsigned value = 0;
+    const std::string_view digits = path.substr(i, 3);
+    const bool escape =
+        digits.size() == 3 && digits[0] == '%' &&
+        std::from_chars(digits.data() + 1, digits.data() + 3, value, 16).ptr == digits.data() + 3;
+    if (!escape) {
+      out += path[i];
+      continue;
+    }
+    const char c = static_cast<char>(value);
+    if (value < 0x80 && (is_alnum(c) || c == '-' || c == '.' || c == '_' || c == '~')) {
+      out += c;
+    } else {
+      constexpr std::string_view kHex = "0123456789ABCDEF";
+      out += {'%', kHex[value >> 4], kHex[value & 15]};
+    }
+    i += 2;
+  }
+  return out;
 }
 
 int highest_capture(std::string_view rewrite) {

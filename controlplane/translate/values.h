@@ -1,6 +1,6 @@
-// Parsers of annotation values. Strict: what is not wholly understood is refused with a line that says
-// what would be right. Nothing they return holds a control character, a quote, a backslash or an
-// unexpanded "$".
+// Parsers of annotation values. Strict: what is not wholly understood is refused with a line that
+// says what would be right. Nothing they return holds a control character, a quote, a backslash or
+// an unexpanded "$".
 #pragma once
 
 #include <cstdint>
@@ -44,9 +44,13 @@ Value<void> parse_status_ranges(std::string_view text, v1::HttpCheck& check);
 // IngressRule.host). An IP address is not a host.
 bool valid_host(std::string_view host);
 
-// spec.rules[].http.paths[].path of types Exact and Prefix, as the API server validates it: absolute,
-// no "//", "/./", "/../", "%2f", no control characters.
+// spec.rules[].http.paths[].path of types Exact and Prefix, as the API server validates it:
+// absolute, no "//", "/./", "/../", "%2f", no control characters.
 Value<void> check_path(std::string_view path);
+
+// The path with its escapes as requests have them when they are matched (RFC 3986 §6.2.2): those of
+// unreserved characters decoded, others with upper-case hex. A "%" without two hex digits stays.
+std::string canonical_escapes(std::string_view path);
 
 // The highest N of "$N" in a template.
 int highest_capture(std::string_view rewrite);
