@@ -16,8 +16,8 @@ class HeapBlocks {
   io::Slice take(uint32_t bytes) {
     void* memory = std::malloc(sizeof(io::Buffer) + bytes);
     CHECK(memory != nullptr);
-    auto* buffer = new (memory) io::Buffer{
-        &pool_, static_cast<std::byte*>(memory) + sizeof(io::Buffer), bytes, 0, kHeapId};
+    auto* buffer = new (memory)
+        io::Buffer{&pool_, static_cast<std::byte*>(memory) + sizeof(io::Buffer), bytes, 0, kHeapId};
     pool_.note_lent();
     return io::Slice(*buffer, 0, 0);
   }

@@ -1,5 +1,6 @@
-// One contiguous block for what does not fit a pool's buffer: a head that came in pieces, a long rewritten path.
-// The rare path: a block larger than `pool`'s buffers is a heap allocation that is freed with its last slice.
+// One contiguous block for what does not fit a pool's buffer: a head that came in pieces, a long
+// rewritten path. The rare path: a block larger than `pool`'s buffers is a heap allocation that is
+// freed with its last slice.
 //
 // Thread rule: the pool's thread.
 #pragma once

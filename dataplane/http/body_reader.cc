@@ -18,8 +18,11 @@ void BodyReader::begin(BodyLength length) {
       new (&chunks_) ChunkedDecoder();
       state_ = State::kChunks;
       return;
-    case BodyKind::kUntilClose: state_ = State::kUntilClose; return;
-    case BodyKind::kNone: break;
+    case BodyKind::kUntilClose:
+      state_ = State::kUntilClose;
+      return;
+    case BodyKind::kNone:
+      break;
   }
   CHECK(false);
 }
@@ -27,11 +30,16 @@ void BodyReader::begin(BodyLength length) {
 BodyReader::Result BodyReader::next(Source source, HeaderList& trailers) {
   if (source.input.empty()) return {Event::kMore};
   switch (state_) {
-    case State::kKnown: return read_known(source);
-    case State::kChunks: return read_chunks(source, trailers);
-    case State::kTrailers: return read_trailers(source, trailers);
-    case State::kUntilClose: return {Event::kData, Error::kNone, source.input.pop()};
-    case State::kNone: break;
+    case State::kKnown:
+      return read_known(source);
+    case State::kChunks:
+      return read_chunks(source, trailers);
+    case State::kTrailers:
+      return read_trailers(source, trailers);
+    case State::kUntilClose:
+      return {Event::kData, Error::kNone, source.input.pop()};
+    case State::kNone:
+      break;
   }
   CHECK(false);
   return {Event::kMore};
@@ -64,8 +72,11 @@ BodyReader::Result BodyReader::read_chunks(Source& source, HeaderList& trailers)
     switch (step.event) {
       case ChunkedDecoder::Event::kData:
         return {Event::kData, Error::kNone, take_front(source.input, step.bytes)};
-      case ChunkedDecoder::Event::kMore: source.input.consume(step.bytes); break;
-      case ChunkedDecoder::Event::kError: return {Event::kError, Error::kBadChunk};
+      case ChunkedDecoder::Event::kMore:
+        source.input.consume(step.bytes);
+        break;
+      case ChunkedDecoder::Event::kError:
+        return {Event::kError, Error::kBadChunk};
       case ChunkedDecoder::Event::kLast:
         source.input.consume(step.bytes);
         state_ = State::kTrailers;
@@ -90,7 +101,8 @@ BodyReader::Result BodyReader::read_trailers(Source& source, HeaderList& trailer
   return read_gathered_trailers(source, trailers);
 }
 
-// Lines are judged once each as they come, into `trailers` as scratch; when all are there they are read again in one go.
+// Lines are judged once each as they come, into `trailers` as scratch; when all are there they are
+// read again in one go.
 BodyReader::Result BodyReader::read_gathered_trailers(Source& source, HeaderList& trailers) {
   while (!source.input.empty()) {
     bool moved = false;

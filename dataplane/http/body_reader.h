@@ -1,6 +1,8 @@
-// The bytes behind a head, cut into body and trailers by the length that framing.h decided. Used by both HTTP/1 codecs.
+// The bytes behind a head, cut into body and trailers by the length that framing.h decided. Used by
+// both HTTP/1 codecs.
 //
-// Pull, not push: the codec asks for the next event while its sink is not paused. Data slices are passed on, not copied.
+// Pull, not push: the codec asks for the next event while its sink is not paused. Data slices are
+// passed on, not copied.
 #pragma once
 
 #include <memory>
@@ -15,12 +17,12 @@ namespace ringway::http {
 class BodyReader {
  public:
   enum class Event : uint8_t {
-    kMore,       // Nothing yet: the input is used up.
-    kData,       // `data`
-    kLastData,   // `data`, the last of a body of known length
-    kEnd,        // The body has ended without trailers.
-    kTrailers,   // `trailers`, never empty, in memory that `data` holds; the body has ended.
-    kError,      // `error`
+    kMore,      // Nothing yet: the input is used up.
+    kData,      // `data`
+    kLastData,  // `data`, the last of a body of known length
+    kEnd,       // The body has ended without trailers.
+    kTrailers,  // `trailers`, never empty, in memory that `data` holds; the body has ended.
+    kError,     // `error`
   };
   struct Result {
     Event event;
@@ -53,8 +55,8 @@ class BodyReader {
   Result end_with(HeaderList& trailers, io::Slice memory);
 
   union {
-    uint64_t left_;              // kKnown
-    ChunkedDecoder chunks_;      // kChunks
+    uint64_t left_;          // kKnown
+    ChunkedDecoder chunks_;  // kChunks
   };
   State state_ = State::kNone;
 };

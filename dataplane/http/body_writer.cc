@@ -5,12 +5,14 @@
 namespace ringway::http {
 namespace {
 
-// Up to here a copy behind what is queued is cheaper than a vector of its own; and a peer that sends byte by byte can't make each of its
-// bytes hold a receive buffer, on which all connections of the worker live.
+// Up to here a copy behind what is queued is cheaper than a vector of its own; and a peer that
+// sends byte by byte can't make each of its bytes hold a receive buffer, on which all connections
+// of the worker live.
 constexpr uint32_t kCopyBytesMax = 1024;
 
 void append(io::SliceQueue& output, io::BufferPool& pool, io::Slice data) {
-  data.size() <= kCopyBytesMax ? output.append_copy(pool, data.view()) : output.push(std::move(data));
+  data.size() <= kCopyBytesMax ? output.append_copy(pool, data.view())
+                               : output.push(std::move(data));
 }
 
 }  // namespace
@@ -18,8 +20,10 @@ void append(io::SliceQueue& output, io::BufferPool& pool, io::Slice data) {
 bool BodyWriter::send(io::SliceQueue& output, io::BufferPool& pool, io::Slice data, bool end) {
   bool fits = true;
   switch (mode_) {
-    case Mode::kEnded: return true;
-    case Mode::kDropped: break;
+    case Mode::kEnded:
+      return true;
+    case Mode::kDropped:
+      break;
     case Mode::kKnown:
       if (data.size() > left_) {
         data.truncate(static_cast<uint32_t>(left_));
@@ -38,13 +42,16 @@ bool BodyWriter::send(io::SliceQueue& output, io::BufferPool& pool, io::Slice da
         output.append_copy(pool, "0\r\n\r\n");
       }
       break;
-    case Mode::kRaw: append(output, pool, std::move(data)); break;
+    case Mode::kRaw:
+      append(output, pool, std::move(data));
+      break;
   }
   if (end) mode_ = Mode::kEnded;
   return fits;
 }
 
-bool BodyWriter::send_trailers(io::SliceQueue& output, io::BufferPool& pool, const HeaderList& trailers) {
+bool BodyWriter::send_trailers(io::SliceQueue& output, io::BufferPool& pool,
+                               const HeaderList& trailers) {
   if (mode_ != Mode::kChunked) return send(output, pool, {}, true);
   output.append_copy(pool, "0\r\n");
   write_trailers(output, pool, trailers);

@@ -32,7 +32,8 @@ ChunkedDecoder::Step ChunkedDecoder::next(std::string_view in, uint32_t extensio
       return {Event::kMore, 1};
     case State::kSize:
     case State::kExtension:
-    case State::kSizeLf: return read_line(in, extension_bytes_max);
+    case State::kSizeLf:
+      return read_line(in, extension_bytes_max);
   }
   return {Event::kError, 0};
 }

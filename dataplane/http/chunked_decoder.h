@@ -1,5 +1,6 @@
-// The chunked coding (RFC 9112 section 7.1), without its trailer section. Bytes in, how many of them are what out.
-// Strict: CRLF only, 1 to 16 hex digits and nothing around them, CRLF right behind the data. Extensions are dropped.
+// The chunked coding (RFC 9112 section 7.1), without its trailer section. Bytes in, how many of
+// them are what out. Strict: CRLF only, 1 to 16 hex digits and nothing around them, CRLF right
+// behind the data. Extensions are dropped.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +11,11 @@ namespace ringway::http {
 class ChunkedDecoder {
  public:
   enum class Event : uint8_t {
-    kMore,     // `bytes` of framing were read; more is needed (bytes == in.size()) or data follows.
-    kData,     // The first `bytes` are data.
-    kLast,     // `bytes` of framing were read, the last of them ends the zero chunk's line: the trailer section follows.
-    kError,    // Error::kBadChunk
+    kMore,   // `bytes` of framing were read; more is needed (bytes == in.size()) or data follows.
+    kData,   // The first `bytes` are data.
+    kLast,   // `bytes` of framing were read, the last of them ends the zero chunk's line: the
+             // trailer section follows.
+    kError,  // Error::kBadChunk
   };
   struct Step {
     Event event;

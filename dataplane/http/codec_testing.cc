@@ -25,10 +25,14 @@ std::string join_lines(const std::vector<std::string>& events) {
 
 std::string body_text(BodyLength length) {
   switch (length.kind) {
-    case BodyKind::kNone: return "none";
-    case BodyKind::kKnown: return std::to_string(length.bytes);
-    case BodyKind::kChunked: return "chunked";
-    case BodyKind::kUntilClose: return "until_close";
+    case BodyKind::kNone:
+      return "none";
+    case BodyKind::kKnown:
+      return std::to_string(length.bytes);
+    case BodyKind::kChunked:
+      return "chunked";
+    case BodyKind::kUntilClose:
+      return "until_close";
   }
   return "?";
 }
@@ -42,20 +46,23 @@ std::string twin_difference(std::string_view text, const Limits& limits) {
     HeadProgress progress;
     ParseResult parsed = parse_request_head(text, limits, progress, request, kind);
     verdict = std::to_string(static_cast<int>(parsed.status)) + error_name(parsed.error).data() +
-              std::to_string(parsed.bytes) + describe(request.headers) + std::string(request.target);
+              std::to_string(parsed.bytes) + describe(request.headers) +
+              std::string(request.target);
     ResponseHead response;
     progress = {};
     parsed = parse_response_head(text, limits, progress, response, kind);
     verdict += std::to_string(static_cast<int>(parsed.status)) + error_name(parsed.error).data() +
-               std::to_string(parsed.bytes) + describe(response.headers) + std::string(response.reason);
+               std::to_string(parsed.bytes) + describe(response.headers) +
+               std::string(response.reason);
   }
   if (verdicts[0] == verdicts[1]) return "";
   return "DIFFERENCE of scans: " + verdicts[0] + " / " + verdicts[1];
 }
 
 // Calls one(pieces) with every way of cutting and compares what it returns.
-std::string same_for_all_cuts(std::string_view text,
-                              const std::function<std::string(const std::vector<std::string_view>&)>& one) {
+std::string same_for_all_cuts(
+    std::string_view text,
+    const std::function<std::string(const std::vector<std::string_view>&)>& one) {
   const std::string whole = one({text});
   std::vector<std::string_view> bytes;
   for (size_t i = 0; i < text.size(); ++i) bytes.push_back(text.substr(i, 1));
@@ -64,7 +71,8 @@ std::string same_for_all_cuts(std::string_view text,
   const size_t step = std::max<size_t>(1, text.size() / 600);
   for (size_t cut = 1; cut < text.size(); cut += step) {
     const std::string split = one({text.substr(0, cut), text.substr(cut)});
-    if (split != whole) return "DIFFERENCE cut at " + std::to_string(cut) + ":\n" + split + "whole:\n" + whole;
+    if (split != whole)
+      return "DIFFERENCE cut at " + std::to_string(cut) + ":\n" + split + "whole:\n" + whole;
   }
   return whole;
 }
@@ -79,7 +87,8 @@ io::Slice slice_of(io::BufferPool& pool, std::string_view text) {
   return slice;
 }
 
-void feed_text(io::BufferPool& pool, std::string_view text, const std::function<void(io::Slice)>& feed) {
+void feed_text(io::BufferPool& pool, std::string_view text,
+               const std::function<void(io::Slice)>& feed) {
   while (!text.empty()) {
     const size_t bytes = std::min<size_t>(text.size(), pool.buffer_bytes());
     feed(slice_of(pool, text.substr(0, bytes)));
@@ -98,7 +107,8 @@ std::string text_of(const io::SliceQueue& queue) {
 
 std::string describe(const HeaderList& headers) {
   std::string text;
-  for (const Header& header : headers) text.append(" ").append(header.name()).append("=").append(header.value()).append(";");
+  for (const Header& header : headers)
+    text.append(" ").append(header.name()).append("=").append(header.value()).append(";");
   return text;
 }
 
@@ -159,7 +169,8 @@ void ServerHarness::on_request_trailers(StreamId, const HeaderList& trailers) {
 
 void ServerHarness::on_request_error(StreamId, Error refused) {
   error = refused;
-  events.push_back("error " + std::string(error_name(refused)) + " " + std::to_string(status_of(refused)));
+  events.push_back("error " + std::string(error_name(refused)) + " " +
+                   std::to_string(status_of(refused)));
   if (!answer) return;
   respond(status_of(refused), "", true);
   codec->finish(0);
@@ -191,7 +202,8 @@ ClientHarness::~ClientHarness() {
   output.clear();
 }
 
-void ClientHarness::request(std::string_view method, std::string_view upgrade, std::string_view websocket_key) {
+void ClientHarness::request(std::string_view method, std::string_view upgrade,
+                            std::string_view websocket_key) {
   request_head.reset();
   request_head.method_text = method;
   request_head.method = method_of(method);

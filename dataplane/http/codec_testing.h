@@ -1,5 +1,5 @@
-// For tests and fuzz targets only: sinks that write down events as text, and the differential check that one message gives
-// the same events however it is cut.
+// For tests and fuzz targets only: sinks that write down events as text, and the differential check
+// that one message gives the same events however it is cut.
 #pragma once
 
 #include <functional>
@@ -14,14 +14,16 @@
 namespace ringway::http::testing {
 
 // Adds `text` in slices of a fresh buffer each, as a receive would.
-void feed_text(io::BufferPool& pool, std::string_view text, const std::function<void(io::Slice)>& feed);
+void feed_text(io::BufferPool& pool, std::string_view text,
+               const std::function<void(io::Slice)>& feed);
 io::Slice slice_of(io::BufferPool& pool, std::string_view text);
 std::string text_of(const io::SliceQueue& queue);
 std::string describe(const RequestHead& head);
 std::string describe(const ResponseHead& head);
 std::string describe(const HeaderList& headers);
 
-// Everything a server codec needs, and its sink: events become lines in `events`, body pieces are joined.
+// Everything a server codec needs, and its sink: events become lines in `events`, body pieces are
+// joined.
 class ServerHarness final : public ServerSink {
  public:
   explicit ServerHarness(const Limits& limits = {});
@@ -46,8 +48,8 @@ class ServerHarness final : public ServerSink {
   io::SliceQueue output;
   Limits limits;
   RequestHead head;
-  bool no_room = false;           // new_request_head returns nullptr.
-  bool answer = true;             // Answer each request with 200 and finish it, inside the event that ends it.
+  bool no_room = false;  // new_request_head returns nullptr.
+  bool answer = true;  // Answer each request with 200 and finish it, inside the event that ends it.
   std::function<void()> on_head;  // Called inside on_request_head.
   std::vector<std::string> events;
   std::vector<uint16_t> answers;
@@ -66,7 +68,8 @@ class ClientHarness final : public ClientSink {
   ~ClientHarness();
 
   // Opens a stream and sends a request without a body.
-  void request(std::string_view method = "GET", std::string_view upgrade = "", std::string_view websocket_key = "");
+  void request(std::string_view method = "GET", std::string_view upgrade = "",
+               std::string_view websocket_key = "");
   void feed(std::string_view text);
 
   ResponseHead* new_response_head(StreamId) override { return &head; }
@@ -85,15 +88,16 @@ class ClientHarness final : public ClientSink {
   Limits limits;
   ResponseHead head;
   RequestHead request_head;
-  bool tunnel = true;              // switch_to_tunnel inside the event of a 101.
-  bool reusable_at_end = false;    // reusable() as seen inside the event that ended the response.
+  bool tunnel = true;            // switch_to_tunnel inside the event of a 101.
+  bool reusable_at_end = false;  // reusable() as seen inside the event that ended the response.
   std::vector<std::string> events;
   Error error = Error::kNone;
   std::unique_ptr<H1ClientCodec> codec;
 };
 
-// Feeds `text` whole, byte by byte, and cut in two at every place (at most ~600 of them), each with a fresh harness that `run` makes, and
-// returns the events of the first. Any difference is returned as text that begins with "DIFFERENCE".
+// Feeds `text` whole, byte by byte, and cut in two at every place (at most ~600 of them), each with
+// a fresh harness that `run` makes, and returns the events of the first. Any difference is returned
+// as text that begins with "DIFFERENCE".
 struct ServerRun {
   Limits limits;
   bool end_of_input = false;
@@ -110,7 +114,8 @@ struct ClientRun {
 };
 std::string client_events(std::string_view text, const ClientRun& run = {});
 
-// The error and what the client would be answered, e.g. "bad_header 400"; "" when no request was refused.
+// The error and what the client would be answered, e.g. "bad_header 400"; "" when no request was
+// refused.
 std::string refusal(std::string_view text, const ServerRun& run = {});
 
 }  // namespace ringway::http::testing

@@ -9,13 +9,15 @@ struct ConnectionOptions {
   bool close = false;
   bool keep_alive = false;
   bool upgrade = false;
-  bool too_many = false;     // More than kConnectionOptionsMax: no honest sender; looking each up in every field would cost too much.
+  bool too_many = false;  // More than kConnectionOptionsMax: no honest sender; looking each up in
+                          // every field would cost too much.
 };
 constexpr uint32_t kConnectionOptionsMax = 32;
 
 ConnectionOptions connection_options(const HeaderList& headers);
 
-// The one protocol that the Upgrade fields name, e.g. "websocket"; "" when there is none, several, or a malformed one.
+// The one protocol that the Upgrade fields name, e.g. "websocket"; "" when there is none, several,
+// or a malformed one.
 std::string_view single_upgrade(const HeaderList& headers);
 
 }  // namespace ringway::http

@@ -1,7 +1,8 @@
-// The field lines of a head or of a trailer section: "name: value CRLF" up to the empty line (RFC 9112 section 5).
+// The field lines of a head or of a trailer section: "name: value CRLF" up to the empty line (RFC
+// 9112 section 5).
 //
-// A line is judged only when its LF is there or when it is longer than allowed, and lines are judged in order. So the
-// verdict on a message does not depend on how it was cut into pieces.
+// A line is judged only when its LF is there or when it is longer than allowed, and lines are
+// judged in order. So the verdict on a message does not depend on how it was cut into pieces.
 #pragma once
 
 #include <cstring>
@@ -15,8 +16,8 @@ enum class ParseStatus : uint8_t { kComplete, kIncomplete, kError };
 
 struct ParseResult {
   ParseStatus status;
-  Error error = Error::kNone;    // kError only.
-  uint32_t bytes = 0;            // kComplete: the length of the head, its empty line included.
+  Error error = Error::kNone;  // kError only.
+  uint32_t bytes = 0;          // kComplete: the length of the head, its empty line included.
 };
 
 // Where to go on when more bytes have come behind the same ones, at the same address.
@@ -31,7 +32,7 @@ struct FieldRules {
   uint32_t bytes_max;
   uint32_t line_bytes_max;
   uint16_t fields_max;
-  Error malformed;               // What a malformed line is.
+  Error malformed;  // What a malformed line is.
   bool drop_underscores;
   bool reject_underscores;
 };
@@ -39,11 +40,14 @@ struct FieldRules {
 namespace field_parser {
 
 // What a line that is not a well-formed field line (yet) means. `line` <= end.
-inline ParseResult judge(const char* line, const char* end, const FieldRules& rules, const HeadProgress& progress) {
+inline ParseResult judge(const char* line, const char* end, const FieldRules& rules,
+                         const HeadProgress& progress) {
   const auto available = static_cast<size_t>(end - line);
-  const auto* lf = available == 0 ? nullptr : static_cast<const char*>(std::memchr(line, '\n', available));
+  const auto* lf =
+      available == 0 ? nullptr : static_cast<const char*>(std::memchr(line, '\n', available));
   const size_t length = lf == nullptr ? available : static_cast<size_t>(lf - line);  // With CR.
-  if (length > size_t{rules.line_bytes_max} + 1 || progress.field_bytes + length + 1 > size_t{rules.bytes_max} + 2) {
+  if (length > size_t{rules.line_bytes_max} + 1 ||
+      progress.field_bytes + length + 1 > size_t{rules.bytes_max} + 2) {
     return {ParseStatus::kError, Error::kHeadersTooLarge};
   }
   if (lf == nullptr) return {ParseStatus::kIncomplete};
@@ -54,8 +58,8 @@ inline ParseResult judge(const char* line, const char* end, const FieldRules& ru
 
 // Parses from progress.line_start. `dropped` counts the fields left out for an underscore.
 template <typename Scan>
-ParseResult parse_fields(std::string_view bytes, const FieldRules& rules, HeadProgress& progress, HeaderList& fields,
-                         uint16_t& dropped) {
+ParseResult parse_fields(std::string_view bytes, const FieldRules& rules, HeadProgress& progress,
+                         HeaderList& fields, uint16_t& dropped) {
   const char* const begin = bytes.data();
   const char* const end = begin + bytes.size();
   const char* line = begin + progress.line_start;
@@ -79,12 +83,14 @@ ParseResult parse_fields(std::string_view bytes, const FieldRules& rules, HeadPr
 
     const auto line_bytes = static_cast<uint32_t>(next - line);
     const auto name_bytes = static_cast<size_t>(name_end - line);
-    if (line_bytes > rules.line_bytes_max + 2 || progress.field_bytes + line_bytes > rules.bytes_max ||
+    if (line_bytes > rules.line_bytes_max + 2 ||
+        progress.field_bytes + line_bytes > rules.bytes_max ||
         progress.fields == rules.fields_max || name_bytes > UINT16_MAX) {
       return {ParseStatus::kError, Error::kHeadersTooLarge};
     }
     const std::string_view name(line, name_bytes);
-    if (underscore && rules.reject_underscores) return {ParseStatus::kError, Error::kUnderscoreHeader};
+    if (underscore && rules.reject_underscores)
+      return {ParseStatus::kError, Error::kUnderscoreHeader};
     if (underscore && rules.drop_underscores) {
       ++dropped;
     } else if (!fields.add(header_name_of(name), name,

@@ -27,7 +27,8 @@ std::string_view first_value(const HeaderList& headers, HeaderName id) {
 }
 
 struct Hops {
-  std::string_view received;  // All X-Forwarded-For lines as one list (RFC 9110 section 5.3); "" when there was none.
+  std::string_view received;  // All X-Forwarded-For lines as one list (RFC 9110 section 5.3); ""
+                              // when there was none.
   std::string_view all;       // With the peer behind.
 };
 
@@ -35,7 +36,8 @@ struct Hops {
 Hops joined_hops(RequestHead& head, std::string_view peer, io::BufferPool& pool) {
   size_t bytes = peer.size();
   for (const Header& header : head.headers) {
-    if (header.id == HeaderName::kXForwardedFor && header.value_size > 0) bytes += header.value_size + 2;
+    if (header.id == HeaderName::kXForwardedFor && header.value_size > 0)
+      bytes += header.value_size + 2;
   }
   if (bytes == peer.size()) return {.received = {}, .all = peer};
   io::Slice memory = take_block(pool, static_cast<uint32_t>(bytes));
@@ -68,8 +70,10 @@ bool is_overwritten(HeaderName id) {
     case HeaderName::kXForwardedScheme:
     case HeaderName::kXScheme:
     case HeaderName::kXRealIp:
-    case HeaderName::kXRequestId: return true;
-    default: return false;
+    case HeaderName::kXRequestId:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -87,14 +91,17 @@ bool is_spoofable(const Header& header) {
 
 }  // namespace
 
-bool set_forwarding_fields(RequestHead& head, const Forwarding& forwarding, io::BufferPool& output_pool) {
+bool set_forwarding_fields(RequestHead& head, const Forwarding& forwarding,
+                           io::BufferPool& output_pool) {
   HeaderList& headers = head.headers;
   const auto kept = [&](HeaderName id, std::string_view ours) {
-    const std::string_view theirs = forwarding.trusted ? first_value(headers, id) : std::string_view();
+    const std::string_view theirs =
+        forwarding.trusted ? first_value(headers, id) : std::string_view();
     return theirs.empty() ? ours : theirs;
   };
   const std::string_view received_id = first_value(headers, HeaderName::kXRequestId);
-  const std::string_view request_id = is_request_id(received_id) ? received_id : forwarding.request_id;
+  const std::string_view request_id =
+      is_request_id(received_id) ? received_id : forwarding.request_id;
   const std::string_view real_ip = kept(HeaderName::kXRealIp, forwarding.peer);
   const std::string_view host = kept(HeaderName::kXForwardedHost, forwarding.host);
   const std::string_view port = kept(HeaderName::kXForwardedPort, forwarding.port);
@@ -103,15 +110,20 @@ bool set_forwarding_fields(RequestHead& head, const Forwarding& forwarding, io::
 
   headers.remove_if([&](const Header& header) {
     if (is_overwritten(header.id) || (!forwarding.trusted && is_spoofable(header))) return true;
-    return header.id == HeaderName::kOther && (equals_ignoring_case(header.name(), "proxy") ||
-                                               equals_ignoring_case(header.name(), kOriginalForwardedFor));
+    return header.id == HeaderName::kOther &&
+           (equals_ignoring_case(header.name(), "proxy") ||
+            equals_ignoring_case(header.name(), kOriginalForwardedFor));
   });
-  bool added = headers.add(HeaderName::kXRequestId, request_id) && headers.add(HeaderName::kXRealIp, real_ip) &&
-               headers.add(HeaderName::kXForwardedFor, forwarding.trusted ? hops.all : forwarding.peer) &&
-               headers.add(HeaderName::kXForwardedHost, host) && headers.add(HeaderName::kXForwardedPort, port) &&
-               headers.add(HeaderName::kXForwardedProto, proto) && headers.add(HeaderName::kXForwardedScheme, proto) &&
-               headers.add(HeaderName::kXScheme, proto);
-  if (!hops.received.empty()) added = added && headers.add(HeaderName::kOther, kOriginalForwardedFor, hops.received);
+  bool added =
+      headers.add(HeaderName::kXRequestId, request_id) &&
+      headers.add(HeaderName::kXRealIp, real_ip) &&
+      headers.add(HeaderName::kXForwardedFor, forwarding.trusted ? hops.all : forwarding.peer) &&
+      headers.add(HeaderName::kXForwardedHost, host) &&
+      headers.add(HeaderName::kXForwardedPort, port) &&
+      headers.add(HeaderName::kXForwardedProto, proto) &&
+      headers.add(HeaderName::kXForwardedScheme, proto) && headers.add(HeaderName::kXScheme, proto);
+  if (!hops.received.empty())
+    added = added && headers.add(HeaderName::kOther, kOriginalForwardedFor, hops.received);
   return added;
 }
 

@@ -15,7 +15,8 @@ struct ForwardingCase {
 };
 
 constexpr std::string_view kOurs =
-    " X-Request-ID=id; X-Real-IP=10.0.0.7; X-Forwarded-For=10.0.0.7; X-Forwarded-Host=a; X-Forwarded-Port=443; "
+    " X-Request-ID=id; X-Real-IP=10.0.0.7; X-Forwarded-For=10.0.0.7; X-Forwarded-Host=a; "
+    "X-Forwarded-Port=443; "
     "X-Forwarded-Proto=https; X-Forwarded-Scheme=https; X-Scheme=https;";
 
 class ForwardingTest : public ::testing::TestWithParam<ForwardingCase> {};
@@ -23,21 +24,33 @@ INSTANTIATE_TEST_SUITE_P(
     Fields, ForwardingTest,
     ::testing::Values(
         ForwardingCase{"nothing_sent", "", false, kOurs},
-        ForwardingCase{"spoofed", "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\n"
-                       "X-Real-IP: 1.1.1.1\r\nForwarded: for=1.1.1.1\r\nX-Scheme: http\r\nX-Forwarded-Prefix: /x\r\n"
-                       "X-Forwarded-Server: s\r\nX-Envoy-Internal: true\r\nX-Original-URI: /y\r\nX-Original-Forwarded-For: 9\r\nProxy: z\r\n",
+        ForwardingCase{"spoofed",
+                       "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: "
+                       "evil\r\nX-Forwarded-Port: 1\r\n"
+                       "X-Real-IP: 1.1.1.1\r\nForwarded: for=1.1.1.1\r\nX-Scheme: "
+                       "http\r\nX-Forwarded-Prefix: /x\r\n"
+                       "X-Forwarded-Server: s\r\nX-Envoy-Internal: true\r\nX-Original-URI: "
+                       "/y\r\nX-Original-Forwarded-For: 9\r\nProxy: z\r\n",
                        false,
-                       " X-Request-ID=id; X-Real-IP=10.0.0.7; X-Forwarded-For=10.0.0.7; X-Forwarded-Host=a; X-Forwarded-Port=443; "
-                       "X-Forwarded-Proto=https; X-Forwarded-Scheme=https; X-Scheme=https; X-Original-Forwarded-For=1.1.1.1;"},
-        ForwardingCase{"trusted_appends", "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\nX-Forwarded-Proto: http\r\nX-Forwarded-Host: pub\r\n"
-                       "X-Forwarded-Port: 80\r\nX-Real-IP: 1.1.1.1\r\nForwarded: for=1.1.1.1\r\nX-Forwarded-Prefix: /x\r\n",
-                       true,
-                       " Forwarded=for=1.1.1.1; X-Forwarded-Prefix=/x; X-Request-ID=id; X-Real-IP=1.1.1.1; "
-                       "X-Forwarded-For=1.1.1.1, 2.2.2.2, 10.0.0.7; X-Forwarded-Host=pub; X-Forwarded-Port=80; X-Forwarded-Proto=http; "
-                       "X-Forwarded-Scheme=http; X-Scheme=http; X-Original-Forwarded-For=1.1.1.1, 2.2.2.2;"},
+                       " X-Request-ID=id; X-Real-IP=10.0.0.7; X-Forwarded-For=10.0.0.7; "
+                       "X-Forwarded-Host=a; X-Forwarded-Port=443; "
+                       "X-Forwarded-Proto=https; X-Forwarded-Scheme=https; X-Scheme=https; "
+                       "X-Original-Forwarded-For=1.1.1.1;"},
+        ForwardingCase{
+            "trusted_appends",
+            "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2\r\nX-Forwarded-Proto: "
+            "http\r\nX-Forwarded-Host: pub\r\n"
+            "X-Forwarded-Port: 80\r\nX-Real-IP: 1.1.1.1\r\nForwarded: "
+            "for=1.1.1.1\r\nX-Forwarded-Prefix: /x\r\n",
+            true,
+            " Forwarded=for=1.1.1.1; X-Forwarded-Prefix=/x; X-Request-ID=id; X-Real-IP=1.1.1.1; "
+            "X-Forwarded-For=1.1.1.1, 2.2.2.2, 10.0.0.7; X-Forwarded-Host=pub; "
+            "X-Forwarded-Port=80; X-Forwarded-Proto=http; "
+            "X-Forwarded-Scheme=http; X-Scheme=http; X-Original-Forwarded-For=1.1.1.1, 2.2.2.2;"},
         ForwardingCase{"trusted_nothing_sent", "", true, kOurs},
         ForwardingCase{"good_request_id_is_kept", "X-Request-ID: abc-1\r\n", false,
-                       " X-Request-ID=abc-1; X-Real-IP=10.0.0.7; X-Forwarded-For=10.0.0.7; X-Forwarded-Host=a; X-Forwarded-Port=443; "
+                       " X-Request-ID=abc-1; X-Real-IP=10.0.0.7; X-Forwarded-For=10.0.0.7; "
+                       "X-Forwarded-Host=a; X-Forwarded-Port=443; "
                        "X-Forwarded-Proto=https; X-Forwarded-Scheme=https; X-Scheme=https;"},
         ForwardingCase{"odd_request_id_is_not", "X-Request-ID: a b\"\r\n", false, kOurs}),
     [](const auto& test) { return std::string(test.param.name); });
@@ -49,8 +62,12 @@ TEST_P(ForwardingTest, SetsWhatIngressNginxSets) {
   server.feed("GET / HTTP/1.1\r\nHost: a\r\n" + std::string(c.fields) + "\r\n");
   ASSERT_EQ(server.heads, 1u);
   remove_hop_by_hop(server.head);
-  const Forwarding forwarding{.peer = "10.0.0.7", .scheme = "https", .host = server.head.authority, .port = "443",
-                              .request_id = "id", .trusted = c.trusted};
+  const Forwarding forwarding{.peer = "10.0.0.7",
+                              .scheme = "https",
+                              .host = server.head.authority,
+                              .port = "443",
+                              .request_id = "id",
+                              .trusted = c.trusted};
   ASSERT_TRUE(set_forwarding_fields(server.head, forwarding, server.pool));
   EXPECT_EQ(describe(server.head.headers), " Host=a;" + std::string(c.want));
 }
@@ -58,7 +75,8 @@ TEST_P(ForwardingTest, SetsWhatIngressNginxSets) {
 TEST(Forwarding, SaysWhenThereIsNoRoom) {
   ServerHarness server;
   RequestHead head;
-  for (uint32_t i = 0; i < HeaderList::kHeadersMax - 3; ++i) head.headers.add(HeaderName::kOther, "x", "y");
+  for (uint32_t i = 0; i < HeaderList::kHeadersMax - 3; ++i)
+    head.headers.add(HeaderName::kOther, "x", "y");
   EXPECT_FALSE(set_forwarding_fields(head, {.peer = "p"}, server.pool));
 }
 
@@ -72,9 +90,11 @@ TEST(HopByHop, FieldsOfTheConnectionStayOnIt) {
       {"TE: trailers\r\nConnection: TE\r\n", " TE=trailers;"},
       {"TE: gzip;q=1, trailers\r\nTE: deflate\r\n", " TE=trailers;"},
       {"TE: gzip\r\n", ""},
-      {"Transfer-Encoding: chunked\r\nConnection: Transfer-Encoding\r\n", " Transfer-Encoding=chunked;"},
+      {"Transfer-Encoding: chunked\r\nConnection: Transfer-Encoding\r\n",
+       " Transfer-Encoding=chunked;"},
       {"Content-Length: 1\r\nConnection: content-length\r\n", " Content-Length=1;"},
-      {"Authorization: x\r\nCookie: y\r\nConnection: close, Cookie, Host, Authorization\r\n", " Authorization=x; Cookie=y;"},
+      {"Authorization: x\r\nCookie: y\r\nConnection: close, Cookie, Host, Authorization\r\n",
+       " Authorization=x; Cookie=y;"},
       {"X-Forwarded-For: 1\r\nX-Real-IP: 2\r\nX-Request-ID: 3\r\nX-Forwarded-Client: 4\r\n"
        "Connection: X-Forwarded-For, X-Real-IP, X-Request-ID, X-Forwarded-Client\r\n",
        " X-Forwarded-For=1; X-Real-IP=2; X-Request-ID=3; X-Forwarded-Client=4;"},

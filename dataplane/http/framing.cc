@@ -7,8 +7,9 @@ namespace {
 
 constexpr uint64_t kLengthMax = INT64_MAX;
 
-// RFC 9112 section 6.1: exactly one coding, chunked. The rest is told apart: what is malformed or repeats chunked or does not end in it
-// cannot be framed; a well-formed list of other codings is not implemented.
+// RFC 9112 section 6.1: exactly one coding, chunked. The rest is told apart: what is malformed or
+// repeats chunked or does not end in it cannot be framed; a well-formed list of other codings is
+// not implemented.
 Error transfer_encoding_error(const HeaderList& headers) {
   uint32_t codings = 0;
   uint32_t chunked = 0;
@@ -24,7 +25,8 @@ Error transfer_encoding_error(const HeaderList& headers) {
       return true;
     });
   }
-  if (malformed || chunked > 1 || (chunked == 1 && !last_is_chunked)) return Error::kBadTransferEncoding;
+  if (malformed || chunked > 1 || (chunked == 1 && !last_is_chunked))
+    return Error::kBadTransferEncoding;
   return codings == 1 && chunked == 1 ? Error::kNone : Error::kUnknownTransferEncoding;
 }
 
@@ -69,18 +71,20 @@ std::expected<BodyLength, Error> declared_length(Version version, const HeaderLi
 
 std::expected<BodyLength, Error> request_body_length(Version version, const HeaderList& headers) {
   const auto declared = declared_length(version, headers);
-  if (declared && declared->kind == BodyKind::kNone && version == Version::k2) return BodyLength{BodyKind::kChunked};
+  if (declared && declared->kind == BodyKind::kNone && version == Version::k2)
+    return BodyLength{BodyKind::kChunked};
   return declared;
 }
 
-std::expected<ResponseFraming, Error> response_body_length(Method request_method, uint16_t status, Version version,
+std::expected<ResponseFraming, Error> response_body_length(Method request_method, uint16_t status,
+                                                           Version version,
                                                            const HeaderList& headers) {
   const auto declared = declared_length(version, headers);
   if (!declared) return std::unexpected(declared.error());
   ResponseFraming framing{.length = *declared};
   if (status < 200 || status == 204) {
-    const bool declares_body =
-        declared->kind == BodyKind::kChunked || (declared->kind == BodyKind::kKnown && declared->bytes > 0);
+    const bool declares_body = declared->kind == BodyKind::kChunked ||
+                               (declared->kind == BodyKind::kKnown && declared->bytes > 0);
     if (declares_body) return std::unexpected(Error::kBadResponse);
     framing.length = {};
     framing.empty = true;

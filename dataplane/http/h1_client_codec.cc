@@ -5,7 +5,8 @@
 
 namespace ringway::http {
 
-H1ClientCodec::H1ClientCodec(ClientSink& sink, io::SliceQueue& output, io::BufferPool& output_pool, const Limits& limits)
+H1ClientCodec::H1ClientCodec(ClientSink& sink, io::SliceQueue& output, io::BufferPool& output_pool,
+                             const Limits& limits)
     : sink_(sink), output_(output), output_pool_(output_pool), limits_(limits) {}
 
 H1ClientCodec::~H1ClientCodec() = default;
@@ -117,22 +118,28 @@ void H1ClientCodec::run() {
 // False: no progress before a command or more input comes.
 bool H1ClientCodec::step() {
   switch (in_) {
-    case In::kHead: return gather_ == nullptr ? read_head() : read_gathered_head();
-    case In::kBody: return !paused_ && read_body();
-    case In::kUpgraded: return false;
+    case In::kHead:
+      return gather_ == nullptr ? read_head() : read_gathered_head();
+    case In::kBody:
+      return !paused_ && read_body();
+    case In::kUpgraded:
+      return false;
     case In::kTunnel:
       if (paused_) return false;
       sink_.on_response_body(0, input_.pop(), false);
       return true;
     case In::kIdle:
     case In::kEnded:
-    case In::kClosed: input_.clear(); return false;
+    case In::kClosed:
+      input_.clear();
+      return false;
   }
   return false;
 }
 
 bool H1ClientCodec::read_head() {
-  if (out_ == Out::kHead) {  // An answer to nothing, e.g. 408 for a connection that was idle too long.
+  if (out_ ==
+      Out::kHead) {  // An answer to nothing, e.g. 408 for a connection that was idle too long.
     stray_bytes_ = true;
     refuse(Error::kBadResponse);
     return true;
@@ -153,7 +160,9 @@ bool H1ClientCodec::read_head() {
       gather_ = std::make_unique<HeadGather>(output_pool_);
       head_->reset();
       return read_gathered_head();
-    case ParseStatus::kError: refuse(parsed.error); return true;
+    case ParseStatus::kError:
+      refuse(parsed.error);
+      return true;
   }
   return false;
 }
@@ -162,10 +171,15 @@ bool H1ClientCodec::read_gathered_head() {
   bool moved = false;
   const uint32_t appended = gather_->append(input_.front().view(), moved);
   if (moved) head_->reset();
-  const ParseResult parsed = parse_response_head(gather_->view(), limits_, gather_->progress, *head_);
+  const ParseResult parsed =
+      parse_response_head(gather_->view(), limits_, gather_->progress, *head_);
   switch (parsed.status) {
-    case ParseStatus::kIncomplete: input_.consume(appended); return true;
-    case ParseStatus::kError: refuse(parsed.error); return true;
+    case ParseStatus::kIncomplete:
+      input_.consume(appended);
+      return true;
+    case ParseStatus::kError:
+      refuse(parsed.error);
+      return true;
     case ParseStatus::kComplete: {
       input_.consume(appended - (gather_->view().size() - parsed.bytes));
       io::Slice memory = gather_->take(parsed.bytes);
@@ -205,7 +219,8 @@ void H1ClientCodec::on_interim(ResponseHead& head) {
 
 // RFC 9110 section 15.2.2. Whatever follows a wrong 101 is in a protocol that nobody agreed on.
 void H1ClientCodec::on_switching_protocols(ResponseHead& head) {
-  if (upgrade_ == nullptr || out_ != Out::kEnded || !upgrade_->answered_by(head)) return refuse(Error::kBadUpgrade);
+  if (upgrade_ == nullptr || out_ != Out::kEnded || !upgrade_->answered_by(head))
+    return refuse(Error::kBadUpgrade);
   upgrade_.reset();
   broken_ = true;
   in_ = In::kUpgraded;
@@ -216,8 +231,11 @@ bool H1ClientCodec::read_body() {
   HeaderList trailers;
   BodyReader::Result result = reader_.next({input_, gather_, output_pool_, limits_}, trailers);
   switch (result.event) {
-    case BodyReader::Event::kMore: return true;
-    case BodyReader::Event::kData: sink_.on_response_body(0, std::move(result.data), false); return true;
+    case BodyReader::Event::kMore:
+      return true;
+    case BodyReader::Event::kData:
+      sink_.on_response_body(0, std::move(result.data), false);
+      return true;
     case BodyReader::Event::kLastData:
       end_response();
       sink_.on_response_body(0, std::move(result.data), true);
@@ -230,7 +248,9 @@ bool H1ClientCodec::read_body() {
       end_response();
       sink_.on_response_trailers(0, trailers);
       return true;
-    case BodyReader::Event::kError: refuse(result.error); return true;
+    case BodyReader::Event::kError:
+      refuse(result.error);
+      return true;
   }
   return false;
 }
@@ -246,14 +266,16 @@ void H1ClientCodec::end_response() {
     in_ = In::kIdle;
     out_ = Out::kIdle;
   } else {
-    in_ = In::kEnded;  // An early answer: the rest of the request can't be called off, so the connection is lost.
+    in_ = In::kEnded;  // An early answer: the rest of the request can't be called off, so the
+                       // connection is lost.
     broken_ = true;
   }
 }
 
 void H1ClientCodec::end_of_input() {
   switch (in_) {
-    case In::kHead: return refuse(Error::kTruncated);
+    case In::kHead:
+      return refuse(Error::kTruncated);
     case In::kBody:
       if (!reader_.until_close()) return refuse(Error::kTruncated);
       if (paused_) return;
@@ -268,7 +290,8 @@ void H1ClientCodec::end_of_input() {
     case In::kIdle:
     case In::kEnded:
     case In::kUpgraded:
-    case In::kClosed: return;
+    case In::kClosed:
+      return;
   }
 }
 

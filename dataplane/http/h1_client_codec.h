@@ -1,10 +1,12 @@
 // HTTP/1 as a client: request commands to bytes, bytes of an upstream to response events.
 //
-// One stream at a time. Invariants: (1) after a malformed, truncated or early-ended exchange, or when a byte comes that no request asked
-// for, the connection is never reusable; (2) an event that ends a response is raised after it is known whether bytes lie
-// behind it, so reusable() may be asked inside the event; (3) an idle codec holds no buffer.
+// One stream at a time. Invariants: (1) after a malformed, truncated or early-ended exchange, or
+// when a byte comes that no request asked for, the connection is never reusable; (2) an event that
+// ends a response is raised after it is known whether bytes lie behind it, so reusable() may be
+// asked inside the event; (3) an idle codec holds no buffer.
 //
-// Thread rule: one worker. `sink`, `output`, `output_pool` and `limits` outlive the codec; the codec is not destroyed inside an event.
+// Thread rule: one worker. `sink`, `output`, `output_pool` and `limits` outlive the codec; the
+// codec is not destroyed inside an event.
 #pragma once
 
 #include <memory>
@@ -19,7 +21,8 @@ namespace ringway::http {
 
 class H1ClientCodec final : public ClientCodec {
  public:
-  H1ClientCodec(ClientSink& sink, io::SliceQueue& output, io::BufferPool& output_pool, const Limits& limits);
+  H1ClientCodec(ClientSink& sink, io::SliceQueue& output, io::BufferPool& output_pool,
+                const Limits& limits);
   ~H1ClientCodec() override;
 
   void feed(io::Slice data) override;
@@ -44,13 +47,13 @@ class H1ClientCodec final : public ClientCodec {
 
  private:
   enum class In : uint8_t {
-    kIdle,       // No stream.
+    kIdle,  // No stream.
     kHead,
     kBody,
-    kEnded,      // The response is complete, the request is not: no reuse, and nothing more is read.
-    kUpgraded,   // 101 was accepted; what comes waits for switch_to_tunnel().
+    kEnded,     // The response is complete, the request is not: no reuse, and nothing more is read.
+    kUpgraded,  // 101 was accepted; what comes waits for switch_to_tunnel().
     kTunnel,
-    kClosed,     // Reset, refused or ended: what comes is dropped.
+    kClosed,  // Reset, refused or ended: what comes is dropped.
   };
   enum class Out : uint8_t { kIdle, kHead, kBody, kEnded };
 
@@ -71,9 +74,9 @@ class H1ClientCodec final : public ClientCodec {
   io::SliceQueue& output_;
   io::BufferPool& output_pool_;
   const Limits& limits_;
-  ResponseHead* head_ = nullptr;               // The sink's; of the response being parsed.
+  ResponseHead* head_ = nullptr;  // The sink's; of the response being parsed.
   std::unique_ptr<HeadGather> gather_;
-  std::unique_ptr<UpgradeRequest> upgrade_;    // Only while an upgrade is asked for.
+  std::unique_ptr<UpgradeRequest> upgrade_;  // Only while an upgrade is asked for.
   io::SliceQueue input_;
   BodyReader reader_;
   BodyWriter writer_;
@@ -84,7 +87,7 @@ class H1ClientCodec final : public ClientCodec {
   bool running_ : 1 = false;
   bool paused_ : 1 = false;
   bool end_of_input_ : 1 = false;
-  bool broken_ : 1 = false;                    // Never to be used for another request.
+  bool broken_ : 1 = false;  // Never to be used for another request.
   bool stray_bytes_ : 1 = false;
 };
 

@@ -24,34 +24,49 @@ INSTANTIATE_TEST_SUITE_P(
                      "head 200 1.1 body=2 Content-Length=2;\nbody hi\nend\nreusable\n"},
         ResponseCase{"empty", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
                      "head 200 1.1 body=0 Content-Length=0;\nend\nreusable\n"},
-        ResponseCase{"chunked", "HTTP/1.1 200\r\nTransfer-Encoding: Chunked\r\n\r\n1\r\nh\r\nA;q=\"x\"\r\n0123456789\r\n00\r\n\r\n",
-                     "head 200 1.1 body=chunked Transfer-Encoding=Chunked;\nbody h0123456789\nend\nreusable\n"},
-        ResponseCase{"trailers", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nh\r\n0\r\nGrpc-Status: 0\r\nSet-Cookie: a\r\n\r\n",
-                     "head 200 1.1 body=chunked Transfer-Encoding=chunked;\nbody h\ntrailers Grpc-Status=0;\nreusable\n"},
+        ResponseCase{"chunked",
+                     "HTTP/1.1 200\r\nTransfer-Encoding: "
+                     "Chunked\r\n\r\n1\r\nh\r\nA;q=\"x\"\r\n0123456789\r\n00\r\n\r\n",
+                     "head 200 1.1 body=chunked Transfer-Encoding=Chunked;\nbody "
+                     "h0123456789\nend\nreusable\n"},
+        ResponseCase{"trailers",
+                     "HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+                     "chunked\r\n\r\n1\r\nh\r\n0\r\nGrpc-Status: 0\r\nSet-Cookie: a\r\n\r\n",
+                     "head 200 1.1 body=chunked Transfer-Encoding=chunked;\nbody h\ntrailers "
+                     "Grpc-Status=0;\nreusable\n"},
         ResponseCase{"until_close", "HTTP/1.1 200 OK\r\n\r\nall of it",
                      "head 200 1.1 body=until_close close\nbody all of it\nend\n", "GET", true},
-        ResponseCase{"http10_keep_alive", "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx",
-                     "head 200 1.0 body=1 Connection=keep-alive; Content-Length=1;\nbody x\nend\nreusable\n"},
+        ResponseCase{"http10_keep_alive",
+                     "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx",
+                     "head 200 1.0 body=1 Connection=keep-alive; Content-Length=1;\nbody "
+                     "x\nend\nreusable\n"},
         ResponseCase{"http10", "HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx",
                      "head 200 1.0 body=1 close Content-Length=1;\nbody x\nend\n"},
-        ResponseCase{"close", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx",
-                     "head 200 1.1 body=1 close Connection=close; Content-Length=1;\nbody x\nend\n"},
+        ResponseCase{
+            "close", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1\r\n\r\nx",
+            "head 200 1.1 body=1 close Connection=close; Content-Length=1;\nbody x\nend\n"},
         ResponseCase{"head_declares", "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n",
                      "head 200 1.1 body=500 Content-Length=500;\nend\nreusable\n", "HEAD"},
-        ResponseCase{"head_without_length", "HTTP/1.1 200 OK\r\n\r\n", "head 200 1.1 body=none\nend\nreusable\n", "HEAD"},
+        ResponseCase{"head_without_length", "HTTP/1.1 200 OK\r\n\r\n",
+                     "head 200 1.1 body=none\nend\nreusable\n", "HEAD"},
         ResponseCase{"not_modified", "HTTP/1.1 304 Not Modified\r\nContent-Length: 500\r\n\r\n",
                      "head 304 1.1 body=500 Content-Length=500;\nend\nreusable\n"},
         ResponseCase{"no_content", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n",
                      "head 204 1.1 body=none Content-Length=0;\nend\nreusable\n"},
-        ResponseCase{"interim", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-                     "interim 100 1.1 body=none\ninterim 103 1.1 body=none Link=x;\nhead 200 1.1 body=0 Content-Length=0;\nend\nreusable\n"},
+        ResponseCase{"interim",
+                     "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: "
+                     "x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+                     "interim 100 1.1 body=none\ninterim 103 1.1 body=none Link=x;\nhead 200 1.1 "
+                     "body=0 Content-Length=0;\nend\nreusable\n"},
         ResponseCase{"closed_before", "", "error truncated\n", "GET", true},
-        ResponseCase{"closed_in_head", "HTTP/1.1 200 OK\r\nServer: x", "error truncated\n", "GET", true}),
+        ResponseCase{"closed_in_head", "HTTP/1.1 200 OK\r\nServer: x", "error truncated\n", "GET",
+                     true}),
     [](const auto& test) { return std::string(test.param.name); });
 
 TEST_P(H1ClientResponse, GivesTheSameEventsForEveryCut) {
   const ResponseCase& c = GetParam();
-  EXPECT_EQ(client_events(c.response, {.end_of_input = c.end_of_input, .method = c.method}), c.want);
+  EXPECT_EQ(client_events(c.response, {.end_of_input = c.end_of_input, .method = c.method}),
+            c.want);
 }
 
 TEST(H1ClientCodec, IsReusableInsideTheEndingEventAndServesAgain) {
@@ -88,7 +103,8 @@ TEST(H1ClientCodec, WritesHeadsFromTheParsedForm) {
   client.codec->send_head(0, head, false);
   client.codec->send_body(0, slice_of(client.pool, "hi"), true);
   EXPECT_EQ(client.output_text(),
-            "POST /p?q HTTP/1.1\r\nHost: up\r\nX-A: 1\r\nTE: trailers\r\nConnection: TE\r\nContent-Length: 2\r\n\r\nhi");
+            "POST /p?q HTTP/1.1\r\nHost: up\r\nX-A: 1\r\nTE: trailers\r\nConnection: "
+            "TE\r\nContent-Length: 2\r\n\r\nhi");
 }
 
 struct RequestCase {
@@ -101,12 +117,29 @@ struct RequestCase {
 class H1ClientRequest : public ::testing::TestWithParam<RequestCase> {};
 INSTANTIATE_TEST_SUITE_P(
     Framing, H1ClientRequest,
-    ::testing::Values(RequestCase{"get", "GET", {}, true, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"},
-                      RequestCase{"empty_post", "POST", {}, true, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"},
-                      RequestCase{"get_with_zero", "GET", {BodyKind::kKnown, 0}, true, "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"},
-                      RequestCase{"known", "PUT", {BodyKind::kKnown, 2}, false, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"},
-                      RequestCase{"chunked", "PUT", {BodyKind::kChunked}, false,
-                                  "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"}),
+    ::testing::Values(
+        RequestCase{"get", "GET", {}, true, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"},
+        RequestCase{"empty_post",
+                    "POST",
+                    {},
+                    true,
+                    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"},
+        RequestCase{"get_with_zero",
+                    "GET",
+                    {BodyKind::kKnown, 0},
+                    true,
+                    "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"},
+        RequestCase{"known",
+                    "PUT",
+                    {BodyKind::kKnown, 2},
+                    false,
+                    "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"},
+        RequestCase{
+            "chunked",
+            "PUT",
+            {BodyKind::kChunked},
+            false,
+            "PUT / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"}),
     [](const auto& test) { return std::string(test.param.name); });
 
 TEST_P(H1ClientRequest, IsFramedForTheUpstream) {
@@ -168,19 +201,23 @@ TEST(H1ClientCodec, PauseHoldsBodyAndItsEnd) {
 }
 
 TEST(H1ClientCodec, TunnelsAfterACorrect101) {
-  EXPECT_EQ(client_events("HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n" +
-                              std::string(kAccept) + "\r\nframes",
-                          {.end_of_input = true, .upgrade = "websocket", .websocket_key = kKey}),
-            "head 101 1.1 body=none Upgrade=WebSocket; Connection=Upgrade; "
-            "Sec-WebSocket-Accept=s3pPLMBiTxaQ9kYGzzhZRbK+xOo=;\nbody frames\nend\n");
+  EXPECT_EQ(
+      client_events(
+          "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n" +
+              std::string(kAccept) + "\r\nframes",
+          {.end_of_input = true, .upgrade = "websocket", .websocket_key = kKey}),
+      "head 101 1.1 body=none Upgrade=WebSocket; Connection=Upgrade; "
+      "Sec-WebSocket-Accept=s3pPLMBiTxaQ9kYGzzhZRbK+xOo=;\nbody frames\nend\n");
 }
 
 TEST(H1ClientCodec, HoldsWhatFollowsA101UntilTheTunnelIsThere) {
   ClientHarness client;
   client.tunnel = false;
   client.request("GET", "websocket", kKey);
-  EXPECT_NE(client.output_text().find("Upgrade: websocket\r\nConnection: upgrade\r\n"), std::string::npos);
-  client.feed("HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: upgrade\r\n" + std::string(kAccept) + "\r\nframes");
+  EXPECT_NE(client.output_text().find("Upgrade: websocket\r\nConnection: upgrade\r\n"),
+            std::string::npos);
+  client.feed("HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: upgrade\r\n" +
+              std::string(kAccept) + "\r\nframes");
   EXPECT_EQ(client.events.size(), 1u);
   EXPECT_EQ(client.codec->buffered(), 6u);
   client.output.clear();

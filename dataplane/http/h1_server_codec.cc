@@ -6,11 +6,13 @@
 namespace ringway::http {
 namespace {
 
-constexpr uint8_t kEmptyLinesMax = 4;  // Before a request line (RFC 9112 section 2.2 asks for at least one).
+constexpr uint8_t kEmptyLinesMax =
+    4;  // Before a request line (RFC 9112 section 2.2 asks for at least one).
 
 }  // namespace
 
-H1ServerCodec::H1ServerCodec(ServerSink& sink, io::SliceQueue& output, io::BufferPool& output_pool, const Limits& limits)
+H1ServerCodec::H1ServerCodec(ServerSink& sink, io::SliceQueue& output, io::BufferPool& output_pool,
+                             const Limits& limits)
     : sink_(sink), output_(output), output_pool_(output_pool), limits_(limits) {}
 
 // ---- input ----
@@ -42,14 +44,19 @@ void H1ServerCodec::run() {
 // False: no progress before a command or more input comes.
 bool H1ServerCodec::step() {
   switch (in_) {
-    case In::kHead: return gather_ == nullptr ? read_head() : read_gathered_head();
-    case In::kBody: return !paused_ && read_body();
-    case In::kHeld: return false;
+    case In::kHead:
+      return gather_ == nullptr ? read_head() : read_gathered_head();
+    case In::kBody:
+      return !paused_ && read_body();
+    case In::kHeld:
+      return false;
     case In::kTunnel:
       if (paused_) return false;
       sink_.on_request_body(0, input_.pop(), false);
       return true;
-    case In::kClosed: input_.clear(); return false;
+    case In::kClosed:
+      input_.clear();
+      return false;
   }
   return false;
 }
@@ -76,7 +83,9 @@ bool H1ServerCodec::read_head() {
       gather_ = std::make_unique<HeadGather>(output_pool_);
       head_->reset();
       return read_gathered_head();
-    case ParseStatus::kError: refuse(parsed.error); return true;
+    case ParseStatus::kError:
+      refuse(parsed.error);
+      return true;
   }
   return false;
 }
@@ -93,8 +102,12 @@ bool H1ServerCodec::read_gathered_head() {
   }
   const ParseResult parsed = parse_request_head(text, limits_, gather_->progress, *head_);
   switch (parsed.status) {
-    case ParseStatus::kIncomplete: input_.consume(appended); return true;
-    case ParseStatus::kError: refuse(parsed.error); return true;
+    case ParseStatus::kIncomplete:
+      input_.consume(appended);
+      return true;
+    case ParseStatus::kError:
+      refuse(parsed.error);
+      return true;
     case ParseStatus::kComplete: {
       input_.consume(appended - (text.size() - parsed.bytes));
       io::Slice memory = gather_->take(parsed.bytes);
@@ -117,7 +130,8 @@ void H1ServerCodec::on_head_complete(io::Slice memory) {
   head.memory = std::move(memory);
   const Error error = complete_request_head(head, output_pool_);
   if (error != Error::kNone) return refuse(error);
-  const bool end = head.body.kind == BodyKind::kNone || (head.body.kind == BodyKind::kKnown && head.body.bytes == 0);
+  const bool end = head.body.kind == BodyKind::kNone ||
+                   (head.body.kind == BodyKind::kKnown && head.body.bytes == 0);
   in_ = end ? In::kHeld : In::kBody;
   if (!end) reader_.begin(head.body);
   out_ = Out::kHead;
@@ -134,8 +148,11 @@ bool H1ServerCodec::read_body() {
   awaits_continue_ = false;
   BodyReader::Result result = reader_.next({input_, gather_, output_pool_, limits_}, trailers);
   switch (result.event) {
-    case BodyReader::Event::kMore: return true;
-    case BodyReader::Event::kData: sink_.on_request_body(0, std::move(result.data), false); return true;
+    case BodyReader::Event::kMore:
+      return true;
+    case BodyReader::Event::kData:
+      sink_.on_request_body(0, std::move(result.data), false);
+      return true;
     case BodyReader::Event::kLastData:
       in_ = In::kHeld;
       sink_.on_request_body(0, std::move(result.data), true);
@@ -148,7 +165,9 @@ bool H1ServerCodec::read_body() {
       in_ = In::kHeld;
       sink_.on_request_trailers(0, trailers);
       return true;
-    case BodyReader::Event::kError: refuse(result.error); return true;
+    case BodyReader::Event::kError:
+      refuse(result.error);
+      return true;
   }
   return false;
 }
@@ -160,18 +179,21 @@ void H1ServerCodec::end_of_input() {
       in_ = In::kClosed;
       wants_close_ = true;
       return;
-    case In::kBody: return refuse(Error::kTruncated);
+    case In::kBody:
+      return refuse(Error::kTruncated);
     case In::kTunnel:
       if (paused_) return;
       in_ = In::kClosed;
       sink_.on_request_body(0, {}, true);
       return;
-    case In::kHeld:    // Comes again after finish().
-    case In::kClosed: return;
+    case In::kHeld:  // Comes again after finish().
+    case In::kClosed:
+      return;
   }
 }
 
-// Nothing is parsed after a refusal. One of a head leaves the response open: the sink answers with it.
+// Nothing is parsed after a refusal. One of a head leaves the response open: the sink answers with
+// it.
 void H1ServerCodec::refuse(Error error) {
   if (in_ == In::kHead) {
     out_ = Out::kHead;
@@ -209,12 +231,16 @@ void H1ServerCodec::send_head(StreamId, const ResponseHead& head, bool end, bool
     out_ = Out::kBody;
     keep_alive_ = false;
     writer_.begin(BodyWriter::Mode::kRaw);
-    return write_response_head(output_, output_pool_, 101, head.headers, {}, ConnectionField::kUpgrade);
+    return write_response_head(output_, output_pool_, 101, head.headers, {},
+                               ConnectionField::kUpgrade);
   }
-  // A client told to go on by nothing but this answer may send its body or not: what follows could not be told apart.
+  // A client told to go on by nothing but this answer may send its body or not: what follows could
+  // not be told apart.
   const bool request_unread = in_ == In::kBody && (end || awaits_continue_);
-  // What a client sent, or still sends, behind an upgrade that is refused may be of the other protocol: never read as a request.
-  if (close || draining_ || request_unread || upgrade_ || (end_of_input_ && input_.empty())) keep_alive_ = false;
+  // What a client sent, or still sends, behind an upgrade that is refused may be of the other
+  // protocol: never read as a request.
+  if (close || draining_ || request_unread || upgrade_ || (end_of_input_ && input_.empty()))
+    keep_alive_ = false;
 
   HeadFraming framing;
   BodyWriter::Mode mode = BodyWriter::Mode::kDropped;
@@ -225,7 +251,8 @@ void H1ServerCodec::send_head(StreamId, const ResponseHead& head, bool end, bool
     framing = {FramingFields::kContentLength, head.body.bytes};
     mode = BodyWriter::Mode::kKnown;
   } else if (declares_only) {
-    if (head.body.kind == BodyKind::kChunked && head_request_ && !http10_) framing.fields = FramingFields::kChunked;
+    if (head.body.kind == BodyKind::kChunked && head_request_ && !http10_)
+      framing.fields = FramingFields::kChunked;
   } else if (end) {
     framing.fields = FramingFields::kContentLength;
   } else if (!http10_) {
@@ -295,7 +322,8 @@ void H1ServerCodec::finish(StreamId) {
 }
 
 bool H1ServerCodec::idle() const {
-  return out_ == Out::kIdle && (in_ == In::kHead || in_ == In::kClosed) && gather_ == nullptr && input_.empty();
+  return out_ == Out::kIdle && (in_ == In::kHead || in_ == In::kClosed) && gather_ == nullptr &&
+         input_.empty();
 }
 
 void H1ServerCodec::drain() {

@@ -30,12 +30,14 @@ TEST(H1ServerCodec, ParsesAHeadInPlace) {
 }
 
 TEST(H1ServerCodec, KeepsAliveAndPipelines) {
-  EXPECT_EQ(server_events("POST /a?x=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
-                          "GET /b HTTP/1.1\r\nHost: h\r\n\r\n"
-                          "PUT /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"),
-            "head POST /a?x=1 1.1 at=h body=3 Host=h; Content-Length=3;\nbody abc\nend\n"
-            "head GET /b 1.1 at=h body=none Host=h;\nend\n"
-            "head PUT /c 1.1 at=h body=chunked Host=h; Transfer-Encoding=chunked;\nbody abcde\nend\n");
+  EXPECT_EQ(
+      server_events("POST /a?x=1 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc"
+                    "GET /b HTTP/1.1\r\nHost: h\r\n\r\n"
+                    "PUT /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: "
+                    "chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n"),
+      "head POST /a?x=1 1.1 at=h body=3 Host=h; Content-Length=3;\nbody abc\nend\n"
+      "head GET /b 1.1 at=h body=none Host=h;\nend\n"
+      "head PUT /c 1.1 at=h body=chunked Host=h; Transfer-Encoding=chunked;\nbody abcde\nend\n");
 }
 
 TEST(H1ServerCodec, KeepsPipelinedBytesUntilFinish) {
@@ -52,8 +54,10 @@ TEST(H1ServerCodec, KeepsPipelinedBytesUntilFinish) {
 }
 
 TEST(H1ServerCodec, ReadsTrailersWithoutForbiddenOnes) {
-  EXPECT_EQ(server_events("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
-                          "Checksum: 1\r\nContent-Length: 9\r\nGrpc-Status: 0\r\n\r\n" + std::string(kGet)),
+  EXPECT_EQ(server_events(
+                "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+                "Checksum: 1\r\nContent-Length: 9\r\nGrpc-Status: 0\r\n\r\n" +
+                std::string(kGet)),
             "head POST / 1.1 at=h body=chunked Host=h; Transfer-Encoding=chunked;\nbody x\n"
             "trailers Checksum=1; Grpc-Status=0;\nend\n"
             "head GET / 1.1 at=a body=none Host=a;\nend\n");
@@ -61,10 +65,12 @@ TEST(H1ServerCodec, ReadsTrailersWithoutForbiddenOnes) {
 
 TEST(H1ServerCodec, GathersAHeadLargerThanAnyBuffer) {
   std::string text = "GET / HTTP/1.1\r\nHost: a\r\n";
-  for (int i = 0; i < 10; ++i) text += "X-" + std::to_string(i) + ": " + std::string(3000, 'v') + "\r\n";
+  for (int i = 0; i < 10; ++i)
+    text += "X-" + std::to_string(i) + ": " + std::string(3000, 'v') + "\r\n";
   text += "\r\n";
   const std::string events = server_events(text);
-  EXPECT_TRUE(events.starts_with("head GET / 1.1 at=a body=none Host=a; X-0=vvv")) << events.substr(0, 200);
+  EXPECT_TRUE(events.starts_with("head GET / 1.1 at=a body=none Host=a; X-0=vvv"))
+      << events.substr(0, 200);
   EXPECT_TRUE(events.ends_with("vvv;\nend\n"));
 }
 
@@ -77,11 +83,15 @@ struct CloseCase {
 class H1ServerClose : public ::testing::TestWithParam<CloseCase> {};
 INSTANTIATE_TEST_SUITE_P(
     Requests, H1ServerClose,
-    ::testing::Values(CloseCase{"http11", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", false, ""},
-                      CloseCase{"http11_close", "GET / HTTP/1.1\r\nHost: a\r\nConnection: foo, CLOSE\r\n\r\n", true, "close"},
-                      CloseCase{"http10", "GET / HTTP/1.0\r\n\r\n", true, "close"},
-                      CloseCase{"http10_keep_alive", "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", false, "keep-alive"},
-                      CloseCase{"http10_both", "GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n", true, "close"}),
+    ::testing::Values(
+        CloseCase{"http11", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", false, ""},
+        CloseCase{"http11_close", "GET / HTTP/1.1\r\nHost: a\r\nConnection: foo, CLOSE\r\n\r\n",
+                  true, "close"},
+        CloseCase{"http10", "GET / HTTP/1.0\r\n\r\n", true, "close"},
+        CloseCase{"http10_keep_alive", "GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n", false,
+                  "keep-alive"},
+        CloseCase{"http10_both", "GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n", true,
+                  "close"}),
     [](const auto& test) { return std::string(test.param.name); });
 
 TEST_P(H1ServerClose, FollowsVersionAndConnection) {
@@ -94,84 +104,9 @@ TEST_P(H1ServerClose, FollowsVersionAndConnection) {
   if (c.connection.empty()) {
     EXPECT_EQ(out.find("Connection"), std::string::npos);
   } else {
-    EXPECT_NE(out.find("Connection: " + std::string(c.connection) + "\r\n"), std::string::npos) << out;
+    EXPECT_NE(out.find("Connection: " + std::string(c.connection) + "\r\n"), std::string::npos)
+        << out;
   }
-}
-
-struct ResponseCase {
-  std::string_view name, request;
-  uint16_t status;
-  BodyLength body;
-  bool end;
-  std::string_view sent, want;
-  bool closes;
-};
-
-class H1ServerResponse : public ::testing::TestWithParam<ResponseCase> {};
-constexpr std::string_view kHead = "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
-constexpr std::string_view kGet10 = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
-INSTANTIATE_TEST_SUITE_P(
-    Framing, H1ServerResponse,
-    ::testing::Values(
-        ResponseCase{"known", kGet, 200, {BodyKind::kKnown, 2}, false, "hi", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", false},
-        ResponseCase{"chunked", kGet, 200, {BodyKind::kChunked}, false, "hi",
-                     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", false},
-        ResponseCase{"until_close_becomes_chunked", kGet, 200, {BodyKind::kUntilClose}, false, "hi",
-                     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", false},
-        ResponseCase{"http10_unknown_is_ended_by_closing", kGet10, 200, {BodyKind::kChunked}, false, "hi",
-                     "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhi", true},
-        ResponseCase{"http10_known_keeps", kGet10, 200, {BodyKind::kKnown, 2}, false, "hi",
-                     "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nhi", false},
-        ResponseCase{"none", kGet, 404, {}, true, "", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", false},
-        ResponseCase{"no_content", kGet, 204, {BodyKind::kKnown, 0}, true, "", "HTTP/1.1 204 No Content\r\n\r\n", false},
-        ResponseCase{"head_keeps_length", kHead, 200, {BodyKind::kKnown, 9}, true, "",
-                     "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", false},
-        ResponseCase{"head_drops_body", kHead, 200, {BodyKind::kKnown, 2}, false, "hi",
-                     "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", false},
-        ResponseCase{"head_chunked", kHead, 200, {BodyKind::kChunked}, true, "",
-                     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", false},
-        ResponseCase{"not_modified", kGet, 304, {BodyKind::kKnown, 7}, true, "",
-                     "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n", false},
-        ResponseCase{"too_long_is_cut", kGet, 200, {BodyKind::kKnown, 1}, false, "hi",
-                     "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nh", true},
-        ResponseCase{"too_short_closes", kGet, 200, {BodyKind::kKnown, 3}, false, "hi",
-                     "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi", true}),
-    [](const auto& test) { return std::string(test.param.name); });
-
-TEST_P(H1ServerResponse, IsFramedForTheClient) {
-  const ResponseCase& c = GetParam();
-  ServerHarness server;
-  server.answer = false;
-  server.feed(c.request);
-  ResponseHead response;
-  response.status = c.status;
-  response.body = c.body;
-  response.headers.add(HeaderName::kTransferEncoding, "chunked");  // Never copied from the list.
-  response.headers.add(HeaderName::kConnection, "close");
-  server.codec->send_head(0, response, c.end, false);
-  if (!c.end) server.codec->send_body(0, slice_of(server.pool, c.sent), true);
-  EXPECT_EQ(server.output_text(), c.want);
-  EXPECT_EQ(server.codec->wants_close(), c.closes);
-  server.codec->finish(0);
-  EXPECT_EQ(server.codec->wants_close(), c.closes);
-}
-
-TEST(H1ServerCodec, WritesTrailersBehindChunks) {
-  ServerHarness server;
-  server.answer = false;
-  server.feed(kGet);
-  ResponseHead response;
-  response.status = 200;
-  response.body.kind = BodyKind::kChunked;
-  server.codec->send_head(0, response, false, false);
-  server.codec->send_body(0, slice_of(server.pool, "0123456789abcdef"), false);
-  HeaderList trailers;
-  trailers.add(HeaderName::kGrpcStatus, "0");
-  trailers.add(HeaderName::kContentLength, "5");
-  server.codec->send_trailers(0, trailers);
-  EXPECT_EQ(server.output_text(),
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n0123456789abcdef\r\n0\r\nGrpc-Status: 0\r\n\r\n");
-  EXPECT_FALSE(server.codec->wants_close());
 }
 
 TEST(H1ServerCodec, AnswersExpectationWithInterim) {
@@ -269,9 +204,11 @@ TEST(H1ServerCodec, EndOfInputBetweenRequestsCloses) {
 
 TEST(H1ServerCodec, EndOfInputInsideAMessageIsTruncation) {
   for (const std::string_view text :
-       {"GET / HT", "GET / HTTP/1.1\r\nHost: a\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab",
+       {"GET / HT", "GET / HTTP/1.1\r\nHost: a\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab",
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nab",
-        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: y\r\n"}) {
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX: "
+        "y\r\n"}) {
     EXPECT_EQ(refusal(text, {.end_of_input = true}), "truncated 400") << text;
   }
 }
@@ -279,8 +216,9 @@ TEST(H1ServerCodec, EndOfInputInsideAMessageIsTruncation) {
 TEST(H1ServerCodec, TunnelsBothWaysAfter101) {
   ServerHarness server;
   server.answer = false;
-  server.feed("GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-              "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\nearly");
+  server.feed(
+      "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\nearly");
   ASSERT_TRUE(server.head.upgrade);
   EXPECT_EQ(server.codec->buffered(), 5u);
   ResponseHead response;
@@ -288,9 +226,10 @@ TEST(H1ServerCodec, TunnelsBothWaysAfter101) {
   response.headers.add(HeaderName::kUpgrade, "websocket");
   response.headers.add(HeaderName::kSecWebsocketAccept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
   server.codec->send_head(0, response, false, false);
-  EXPECT_EQ(server.output_text(),
-            "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
-            "Upgrade: websocket\r\nConnection: upgrade\r\n\r\n");
+  EXPECT_EQ(
+      server.output_text(),
+      "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+      "Upgrade: websocket\r\nConnection: upgrade\r\n\r\n");
   server.output.clear();
   server.codec->switch_to_tunnel(0);
   EXPECT_EQ(server.events.back(), "body early");

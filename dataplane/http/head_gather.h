@@ -1,5 +1,6 @@
-// A head or trailer section that came in pieces, made contiguous. Exists only while one is incomplete, so that an idle
-// connection holds none, and the small receive buffers of a slow sender go back at once.
+// A head or trailer section that came in pieces, made contiguous. Exists only while one is
+// incomplete, so that an idle connection holds none, and the small receive buffers of a slow sender
+// go back at once.
 //
 // Thread rule: the pool's thread. Bounded by what the parser lets pass before it refuses (Limits).
 #pragma once
@@ -14,8 +15,9 @@ class HeadGather {
  public:
   explicit HeadGather(io::BufferPool& pool) : pool_(pool), memory_(pool.take()) {}
 
-  // Copies as much of `text` behind what is there as the current block has room for (at least one byte) and returns how much. When the block
-  // was full it is exchanged for one of twice the size first and `moved` is set: views and progress are void.
+  // Copies as much of `text` behind what is there as the current block has room for (at least one
+  // byte) and returns how much. When the block was full it is exchanged for one of twice the size
+  // first and `moved` is set: views and progress are void.
   uint32_t append(std::string_view text, bool& moved);
 
   std::string_view view() const { return memory_.view(); }

@@ -66,9 +66,10 @@ class TextCollector {
 constexpr uint64_t bit(HeaderName id) { return uint64_t{1} << static_cast<unsigned>(id); }
 
 // About one connection, not about the message; made anew by the writer.
-constexpr uint64_t kNotWritten = bit(HeaderName::kConnection) | bit(HeaderName::kKeepAlive) | bit(HeaderName::kProxyConnection) |
-                                 bit(HeaderName::kTransferEncoding) | bit(HeaderName::kContentLength) |
-                                 bit(HeaderName::kUpgrade) | bit(HeaderName::kHttp2Settings);
+constexpr uint64_t kNotWritten =
+    bit(HeaderName::kConnection) | bit(HeaderName::kKeepAlive) | bit(HeaderName::kProxyConnection) |
+    bit(HeaderName::kTransferEncoding) | bit(HeaderName::kContentLength) |
+    bit(HeaderName::kUpgrade) | bit(HeaderName::kHttp2Settings);
 
 void add_fields(TextCollector& text, const HeaderList& headers, uint64_t left_out) {
   for (const Header& header : headers) {
@@ -79,8 +80,11 @@ void add_fields(TextCollector& text, const HeaderList& headers, uint64_t left_ou
 
 void add_framing(TextCollector& text, HeadFraming framing) {
   switch (framing.fields) {
-    case FramingFields::kNone: break;
-    case FramingFields::kChunked: text.add("Transfer-Encoding: chunked\r\n"); break;
+    case FramingFields::kNone:
+      break;
+    case FramingFields::kChunked:
+      text.add("Transfer-Encoding: chunked\r\n");
+      break;
     case FramingFields::kContentLength:
       text.add("Content-Length: ");
       text.add_number(framing.content_length, 10);
@@ -91,7 +95,8 @@ void add_framing(TextCollector& text, HeadFraming framing) {
 
 }  // namespace
 
-void write_request_head(io::SliceQueue& output, io::BufferPool& pool, const RequestHead& head, HeadFraming framing) {
+void write_request_head(io::SliceQueue& output, io::BufferPool& pool, const RequestHead& head,
+                        HeadFraming framing) {
   TextCollector text(output, pool);
   text.add(head.method_text);
   text.add(" ");
@@ -112,11 +117,13 @@ void write_request_head(io::SliceQueue& output, io::BufferPool& pool, const Requ
   text.add("\r\n");
 }
 
-void write_response_head(io::SliceQueue& output, io::BufferPool& pool, uint16_t status, const HeaderList& headers,
-                         HeadFraming framing, ConnectionField connection) {
+void write_response_head(io::SliceQueue& output, io::BufferPool& pool, uint16_t status,
+                         const HeaderList& headers, HeadFraming framing,
+                         ConnectionField connection) {
   DCHECK(status >= 100 && status <= 599);
   TextCollector text(output, pool);
-  const char digits[] = {static_cast<char>('0' + status / 100), static_cast<char>('0' + status / 10 % 10),
+  const char digits[] = {static_cast<char>('0' + status / 100),
+                         static_cast<char>('0' + status / 10 % 10),
                          static_cast<char>('0' + status % 10), ' '};
   text.add("HTTP/1.1 ");
   text.add({digits, sizeof digits});
@@ -124,9 +131,14 @@ void write_response_head(io::SliceQueue& output, io::BufferPool& pool, uint16_t 
   text.add("\r\n");
   add_fields(text, headers, kNotWritten);
   switch (connection) {
-    case ConnectionField::kNone: break;
-    case ConnectionField::kClose: text.add("Connection: close\r\n"); break;
-    case ConnectionField::kKeepAlive: text.add("Connection: keep-alive\r\n"); break;
+    case ConnectionField::kNone:
+      break;
+    case ConnectionField::kClose:
+      text.add("Connection: close\r\n");
+      break;
+    case ConnectionField::kKeepAlive:
+      text.add("Connection: keep-alive\r\n");
+      break;
     case ConnectionField::kUpgrade: {
       const Header* upgrade = headers.find(HeaderName::kUpgrade);
       if (upgrade != nullptr) text.add_field("Upgrade", upgrade->value());

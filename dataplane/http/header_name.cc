@@ -7,40 +7,73 @@ namespace ringway::http {
 namespace {
 
 constexpr std::array kNames = {
-    std::string_view("Host"), std::string_view("Content-Length"), std::string_view("Transfer-Encoding"),
-    std::string_view("Connection"), std::string_view("Keep-Alive"), std::string_view("Proxy-Connection"),
-    std::string_view("TE"), std::string_view("Trailer"), std::string_view("Upgrade"),
-    std::string_view("Expect"), std::string_view("Cookie"), std::string_view("Set-Cookie"),
-    std::string_view("Authorization"), std::string_view("Proxy-Authorization"),
-    std::string_view("Proxy-Authenticate"), std::string_view("Accept"),
-    std::string_view("Accept-Encoding"), std::string_view("User-Agent"),
-    std::string_view("Content-Type"), std::string_view("Content-Encoding"), std::string_view("Date"),
-    std::string_view("Server"), std::string_view("Location"), std::string_view("Retry-After"),
-    std::string_view("Cache-Control"), std::string_view("Vary"), std::string_view("ETag"),
-    std::string_view("Last-Modified"), std::string_view("Referer"), std::string_view("Origin"),
-    std::string_view("X-Forwarded-For"), std::string_view("X-Forwarded-Proto"),
-    std::string_view("X-Forwarded-Host"), std::string_view("X-Forwarded-Port"),
-    std::string_view("X-Forwarded-Scheme"), std::string_view("X-Forwarded-Prefix"),
-    std::string_view("X-Real-IP"), std::string_view("X-Request-ID"), std::string_view("X-Scheme"),
-    std::string_view("X-Original-URI"), std::string_view("Forwarded"), std::string_view("Via"),
-    std::string_view("Strict-Transport-Security"), std::string_view("X-Content-Type-Options"),
-    std::string_view("HTTP2-Settings"), std::string_view("Sec-WebSocket-Key"),
-    std::string_view("Sec-WebSocket-Accept"), std::string_view("Sec-WebSocket-Version"),
-    std::string_view("Sec-WebSocket-Protocol"), std::string_view("Grpc-Status"),
-    std::string_view("Grpc-Timeout"), std::string_view("Allow"),
+    std::string_view("Host"),
+    std::string_view("Content-Length"),
+    std::string_view("Transfer-Encoding"),
+    std::string_view("Connection"),
+    std::string_view("Keep-Alive"),
+    std::string_view("Proxy-Connection"),
+    std::string_view("TE"),
+    std::string_view("Trailer"),
+    std::string_view("Upgrade"),
+    std::string_view("Expect"),
+    std::string_view("Cookie"),
+    std::string_view("Set-Cookie"),
+    std::string_view("Authorization"),
+    std::string_view("Proxy-Authorization"),
+    std::string_view("Proxy-Authenticate"),
+    std::string_view("Accept"),
+    std::string_view("Accept-Encoding"),
+    std::string_view("User-Agent"),
+    std::string_view("Content-Type"),
+    std::string_view("Content-Encoding"),
+    std::string_view("Date"),
+    std::string_view("Server"),
+    std::string_view("Location"),
+    std::string_view("Retry-After"),
+    std::string_view("Cache-Control"),
+    std::string_view("Vary"),
+    std::string_view("ETag"),
+    std::string_view("Last-Modified"),
+    std::string_view("Referer"),
+    std::string_view("Origin"),
+    std::string_view("X-Forwarded-For"),
+    std::string_view("X-Forwarded-Proto"),
+    std::string_view("X-Forwarded-Host"),
+    std::string_view("X-Forwarded-Port"),
+    std::string_view("X-Forwarded-Scheme"),
+    std::string_view("X-Forwarded-Prefix"),
+    std::string_view("X-Real-IP"),
+    std::string_view("X-Request-ID"),
+    std::string_view("X-Scheme"),
+    std::string_view("X-Original-URI"),
+    std::string_view("Forwarded"),
+    std::string_view("Via"),
+    std::string_view("Strict-Transport-Security"),
+    std::string_view("X-Content-Type-Options"),
+    std::string_view("HTTP2-Settings"),
+    std::string_view("Sec-WebSocket-Key"),
+    std::string_view("Sec-WebSocket-Accept"),
+    std::string_view("Sec-WebSocket-Version"),
+    std::string_view("Sec-WebSocket-Protocol"),
+    std::string_view("Grpc-Status"),
+    std::string_view("Grpc-Timeout"),
+    std::string_view("Allow"),
 };
 static_assert(kNames.size() == static_cast<size_t>(HeaderName::kAllow) + 1);
 
 constexpr size_t kLongest = 25;  // Strict-Transport-Security
 constexpr size_t kSlots = 512;
 
-// Letters of either case fall together; that other bytes may too does not matter: the comparison decides.
+// Letters of either case fall together; that other bytes may too does not matter: the comparison
+// decides.
 constexpr uint32_t fold(char c) { return static_cast<uint8_t>(c) | 0x20u; }
 
 constexpr uint32_t hash(std::string_view name, uint32_t seed) {
   const size_t size = name.size();
   const uint32_t key = fold(name[0]) | fold(name[size / 2]) << 8 | fold(name[size - 1]) << 16 |
-                       (fold(name[size - (size < 4 ? size : 4)]) ^ static_cast<uint32_t>(size * 7)) << 24;
+                       (fold(name[size - (size < 4 ? size : 4)]) ^ static_cast<uint32_t>(size * 7))
+                           << 24;
   return (key * seed) >> 23;
 }
 
@@ -112,7 +145,8 @@ bool equals_folded(const char* name, const char* folded, size_t size) {
            to_lower(load<uint32_t>(name + size - 4)) == load<uint32_t>(folded + size - 4);
   }
   for (size_t i = 0; i < size; ++i) {
-    if (to_lower<uint32_t>(static_cast<uint8_t>(name[i])) != static_cast<uint8_t>(folded[i])) return false;
+    if (to_lower<uint32_t>(static_cast<uint8_t>(name[i])) != static_cast<uint8_t>(folded[i]))
+      return false;
   }
   return true;
 }

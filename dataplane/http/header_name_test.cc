@@ -67,7 +67,8 @@ TEST(HeaderLists, FindRemoveSetAndReplaceKeepOrder) {
 
 TEST(HeaderLists, RefusesWhatDoesNotFit) {
   HeaderList list;
-  for (uint32_t i = 0; i < HeaderList::kHeadersMax; ++i) EXPECT_TRUE(list.add(HeaderName::kOther, "x", "y"));
+  for (uint32_t i = 0; i < HeaderList::kHeadersMax; ++i)
+    EXPECT_TRUE(list.add(HeaderName::kOther, "x", "y"));
   EXPECT_FALSE(list.add(HeaderName::kOther, "x", "y"));
   EXPECT_EQ(list.size(), HeaderList::kHeadersMax);
 }

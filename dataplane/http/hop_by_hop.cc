@@ -8,15 +8,17 @@ namespace {
 
 constexpr uint64_t bit(HeaderName id) { return uint64_t{1} << static_cast<unsigned>(id); }
 
-constexpr uint64_t kAlways = bit(HeaderName::kConnection) | bit(HeaderName::kKeepAlive) | bit(HeaderName::kProxyConnection) |
-                             bit(HeaderName::kProxyAuthorization) | bit(HeaderName::kProxyAuthenticate) |
-                             bit(HeaderName::kHttp2Settings);
+constexpr uint64_t kAlways = bit(HeaderName::kConnection) | bit(HeaderName::kKeepAlive) |
+                             bit(HeaderName::kProxyConnection) |
+                             bit(HeaderName::kProxyAuthorization) |
+                             bit(HeaderName::kProxyAuthenticate) | bit(HeaderName::kHttp2Settings);
 
 constexpr uint64_t kProtected =
     bit(HeaderName::kHost) | bit(HeaderName::kContentLength) | bit(HeaderName::kTransferEncoding) |
-    bit(HeaderName::kAuthorization) | bit(HeaderName::kCookie) | bit(HeaderName::kSetCookie) | bit(HeaderName::kTe) |
-    bit(HeaderName::kUpgrade) | bit(HeaderName::kXForwardedFor) | bit(HeaderName::kXForwardedProto) |
-    bit(HeaderName::kXForwardedHost) | bit(HeaderName::kXForwardedPort) | bit(HeaderName::kXForwardedScheme) |
+    bit(HeaderName::kAuthorization) | bit(HeaderName::kCookie) | bit(HeaderName::kSetCookie) |
+    bit(HeaderName::kTe) | bit(HeaderName::kUpgrade) | bit(HeaderName::kXForwardedFor) |
+    bit(HeaderName::kXForwardedProto) | bit(HeaderName::kXForwardedHost) |
+    bit(HeaderName::kXForwardedPort) | bit(HeaderName::kXForwardedScheme) |
     bit(HeaderName::kXForwardedPrefix) | bit(HeaderName::kXRealIp) | bit(HeaderName::kXRequestId) |
     bit(HeaderName::kXScheme) | bit(HeaderName::kXOriginalUri) | bit(HeaderName::kForwarded) |
     bit(HeaderName::kSecWebsocketKey) | bit(HeaderName::kSecWebsocketAccept) |
@@ -35,7 +37,8 @@ struct Named {
         const HeaderName id = header_name_of(option);
         if (id != HeaderName::kOther) {
           known |= bit(id);
-        } else if (others < kConnectionOptionsMax && !starts_with_ignoring_case(option, "x-forwarded-") &&
+        } else if (others < kConnectionOptionsMax &&
+                   !starts_with_ignoring_case(option, "x-forwarded-") &&
                    !starts_with_ignoring_case(option, "x-original-")) {
           other[others++] = option;
         }
@@ -74,12 +77,14 @@ void remove(HeaderList& headers, bool keep_upgrade) {
     const Named named(headers);
     leaving |= named.known & ~kProtected;
     headers.remove_if([&](const Header& header) {
-      return header.id == HeaderName::kOther ? named.names(header) : (leaving & bit(header.id)) != 0;
+      return header.id == HeaderName::kOther ? named.names(header)
+                                             : (leaving & bit(header.id)) != 0;
     });
     return;
   }
-  headers.remove_if(
-      [&](const Header& header) { return header.id != HeaderName::kOther && (leaving & bit(header.id)) != 0; });
+  headers.remove_if([&](const Header& header) {
+    return header.id != HeaderName::kOther && (leaving & bit(header.id)) != 0;
+  });
 }
 
 }  // namespace

@@ -44,7 +44,8 @@ bool is_ip_literal(std::string_view inner) {
 bool is_valid_authority(std::string_view authority) {
   if (authority.starts_with('[')) {
     const size_t close = authority.find(']');
-    if (close == std::string_view::npos || !is_ip_literal(authority.substr(1, close - 1))) return false;
+    if (close == std::string_view::npos || !is_ip_literal(authority.substr(1, close - 1)))
+      return false;
     authority.remove_prefix(close + 1);
     return authority.empty() || (authority[0] == ':' && is_port(authority.substr(1)));
   }

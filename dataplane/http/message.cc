@@ -25,7 +25,8 @@ Method method_of(std::string_view text) {
       if (text == "OPTIONS") return Method::kOptions;
       if (text == "CONNECT") return Method::kConnect;
       break;
-    default: break;
+    default:
+      break;
   }
   return Method::kOther;
 }
@@ -37,8 +38,10 @@ bool is_idempotent(Method method) {
     case Method::kPut:
     case Method::kDelete:
     case Method::kOptions:
-    case Method::kTrace: return true;
-    default: return false;
+    case Method::kTrace:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -46,7 +49,8 @@ const Header* HeaderList::find(std::string_view name) const {
   const HeaderName id = header_name_of(name);
   if (id != HeaderName::kOther) return find(id);
   for (const Header& header : *this) {
-    if (header.id == HeaderName::kOther && equals_ignoring_case(header.name(), name)) return &header;
+    if (header.id == HeaderName::kOther && equals_ignoring_case(header.name(), name))
+      return &header;
   }
   return nullptr;
 }

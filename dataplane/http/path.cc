@@ -24,8 +24,8 @@ constexpr std::array<PathByte, 256> make_path_bytes() {
 constexpr std::array<PathByte, 256> kPathBytes = make_path_bytes();
 
 constexpr bool is_unreserved(uint8_t c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-         c == '_' || c == '~';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+         c == '.' || c == '_' || c == '~';
 }
 
 // The byte that "%XX" at `at` stands for; -1 when it is no escape or stands for NUL.
@@ -43,15 +43,16 @@ bool is_dot_segment(const char* segment, const char* end) {
   return (size == 1 && segment[0] == '.') || (size == 2 && segment[0] == '.' && segment[1] == '.');
 }
 
-// Writes behind what it wrote: escapes first, so that an encoded dot is a dot when segments are looked at.
+// Writes behind what it wrote: escapes first, so that an encoded dot is a dot when segments are
+// looked at.
 class PathWriter {
  public:
   explicit PathWriter(char* out) : begin_(out), end_(out), segment_(out) {}
 
   void put(char c) { *end_++ = c; }
 
-  // A '/', or the end of the path. Merges an empty segment, removes a dot segment (RFC 3986 section 5.2.4), ".." with
-  // the one before it; above the root there is only the root.
+  // A '/', or the end of the path. Merges an empty segment, removes a dot segment (RFC 3986
+  // section 5.2.4), ".." with the one before it; above the root there is only the root.
   void end_segment(bool slash) {
     if (is_dot_segment(segment_, end_)) {
       const bool up = end_ - segment_ == 2;
@@ -81,7 +82,8 @@ bool is_canonical_path(std::string_view raw) {
   for (size_t i = 1; i < raw.size(); ++i) {
     const char before = raw[i - 1];
     switch (kPathBytes[static_cast<uint8_t>(raw[i])]) {
-      case PathByte::kPlain: break;
+      case PathByte::kPlain:
+        break;
       case PathByte::kSlash:
         if (before == '/') return false;
         break;
@@ -97,13 +99,15 @@ bool is_canonical_path(std::string_view raw) {
         if (raw[i + 1] >= 'a' || raw[i + 2] >= 'a') return false;
         break;
       }
-      case PathByte::kBad: return false;
+      case PathByte::kBad:
+        return false;
     }
   }
   return true;
 }
 
-std::expected<CanonicalPath, Error> canonical_path(std::string_view raw, io::BufferPool& output_pool) {
+std::expected<CanonicalPath, Error> canonical_path(std::string_view raw,
+                                                   io::BufferPool& output_pool) {
   if (is_canonical_path(raw)) return CanonicalPath{.path = raw};
   if (raw.empty() || raw[0] != '/') return std::unexpected(Error::kBadTarget);
   io::Slice memory = take_block(output_pool, static_cast<uint32_t>(raw.size()));
@@ -112,8 +116,12 @@ std::expected<CanonicalPath, Error> canonical_path(std::string_view raw, io::Buf
   for (size_t i = 0; i < raw.size(); ++i) {
     switch (kPathBytes[static_cast<uint8_t>(raw[i])]) {
       case PathByte::kPlain:
-      case PathByte::kDot: writer.put(raw[i]); break;
-      case PathByte::kSlash: writer.end_segment(true); break;
+      case PathByte::kDot:
+        writer.put(raw[i]);
+        break;
+      case PathByte::kSlash:
+        writer.end_segment(true);
+        break;
       case PathByte::kPercent: {
         const int byte = escaped_byte(raw, i);
         if (byte < 0) return std::unexpected(Error::kBadTarget);
@@ -128,7 +136,8 @@ std::expected<CanonicalPath, Error> canonical_path(std::string_view raw, io::Buf
         i += 2;
         break;
       }
-      case PathByte::kBad: return std::unexpected(Error::kBadTarget);
+      case PathByte::kBad:
+        return std::unexpected(Error::kBadTarget);
     }
   }
   writer.end_segment(false);

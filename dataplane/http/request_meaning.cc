@@ -11,9 +11,11 @@
 namespace ringway::http {
 namespace {
 
-constexpr size_t kWebsocketKeyBytesMax = 128;  // RFC 6455 makes it 24; others are the upstream's to refuse.
+constexpr size_t kWebsocketKeyBytesMax =
+    128;  // RFC 6455 makes it 24; others are the upstream's to refuse.
 
-// RFC 9112 section 3.2: one Host in HTTP/1.1, valid in any version. An absolute-form target wins over it (3.2.2).
+// RFC 9112 section 3.2: one Host in HTTP/1.1, valid in any version. An absolute-form target wins
+// over it (3.2.2).
 Error settle_host(RequestHead& head) {
   const Header* host = nullptr;
   for (const Header& header : head.headers) {
@@ -81,24 +83,27 @@ Error settle_target(RequestHead& head, io::BufferPool& output_pool) {
   return Error::kNone;
 }
 
-// RFC 9110 section 10.1.1. HTTP/1.0 knows no expectations, and one without a body has nothing to wait for: both must not reach an upstream.
+// RFC 9110 section 10.1.1. HTTP/1.0 knows no expectations, and one without a body has nothing to
+// wait for: both must not reach an upstream.
 Error settle_expectation(RequestHead& head) {
   if (!head.headers.has(HeaderName::kExpect)) return Error::kNone;
   if (head.version == Version::k11) {
     uint32_t fields = 0;
     for (const Header& header : head.headers) {
       if (header.id != HeaderName::kExpect) continue;
-      if (++fields > 1 || !equals_ignoring_case(header.value(), "100-continue")) return Error::kUnknownExpectation;
+      if (++fields > 1 || !equals_ignoring_case(header.value(), "100-continue"))
+        return Error::kUnknownExpectation;
     }
-    head.expect_continue =
-        head.body.kind == BodyKind::kChunked || (head.body.kind == BodyKind::kKnown && head.body.bytes > 0);
+    head.expect_continue = head.body.kind == BodyKind::kChunked ||
+                           (head.body.kind == BodyKind::kKnown && head.body.bytes > 0);
   }
   if (!head.expect_continue) head.headers.remove(HeaderName::kExpect);
   return Error::kNone;
 }
 
-// RFC 9110 section 7.8. An upgrade that is not followed is no error, the request is served as it is. That of h2c is obsolete
-// (RFC 9113 section 3.1). A request with a body is never an upgrade here: two meanings for the bytes behind the head are one too many.
+// RFC 9110 section 7.8. An upgrade that is not followed is no error, the request is served as it
+// is. That of h2c is obsolete (RFC 9113 section 3.1). A request with a body is never an upgrade
+// here: two meanings for the bytes behind the head are one too many.
 Error settle_upgrade(RequestHead& head, const ConnectionOptions& options) {
   const bool has_body = head.body.kind == BodyKind::kChunked || head.body.bytes > 0;
   if (!options.upgrade || head.version != Version::k11 || has_body) return Error::kNone;
@@ -116,7 +121,8 @@ Error settle_upgrade(RequestHead& head, const ConnectionOptions& options) {
         return Error::kBadUpgrade;
       }
     }
-    if (keys == 0) return Error::kBadUpgrade;  // RFC 6455 section 4.2.1: without it the answer can't be checked.
+    if (keys == 0)
+      return Error::kBadUpgrade;  // RFC 6455 section 4.2.1: without it the answer can't be checked.
   }
   head.upgrade = true;
   head.upgrade_protocol = protocol;
@@ -135,7 +141,8 @@ Error complete_request_head(RequestHead& head, io::BufferPool& output_pool) {
   head.body = *body;
   const ConnectionOptions options = connection_options(head.headers);
   if (options.too_many) return Error::kBadHeader;
-  head.keep_alive = head.version == Version::k11 ? !options.close : options.keep_alive && !options.close;
+  head.keep_alive =
+      head.version == Version::k11 ? !options.close : options.keep_alive && !options.close;
   error = settle_expectation(head);
   if (error != Error::kNone) return error;
   return settle_upgrade(head, options);

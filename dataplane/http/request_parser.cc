@@ -25,13 +25,15 @@ Error version_of(std::string_view text, Version& version) {
     return Error::kNone;
   }
   const auto digit = [](char c) { return c >= '0' && c <= '9'; };
-  if (text.size() != 8 || !text.starts_with("HTTP/") || !digit(text[5]) || text[6] != '.' || !digit(text[7])) {
+  if (text.size() != 8 || !text.starts_with("HTTP/") || !digit(text[5]) || text[6] != '.' ||
+      !digit(text[7])) {
     return Error::kBadVersion;
   }
   return Error::kUnsupportedVersion;
 }
 
-// What is wrong with a request line that is there in whole, without its CRLF; looked at from left to right.
+// What is wrong with a request line that is there in whole, without its CRLF; looked at from left
+// to right.
 [[gnu::cold]] Error request_line_error(std::string_view line) {
   const size_t first_space = line.find(' ');
   if (first_space == std::string_view::npos) return Error::kBadRequestLine;
@@ -41,7 +43,8 @@ Error version_of(std::string_view text, Version& version) {
   if (second_space == std::string_view::npos) return Error::kBadRequestLine;  // HTTP/0.9
   const std::string_view target = line.substr(0, second_space);
   const char* const target_end = target.data() + target.size();
-  if (target.empty() || PortableScan::target_end(target.data(), target_end) != target_end) return Error::kBadTarget;
+  if (target.empty() || PortableScan::target_end(target.data(), target_end) != target_end)
+    return Error::kBadTarget;
   Version version;
   const Error error = version_of(line.substr(second_space + 1), version);
   return error == Error::kNone ? Error::kBadRequestLine : error;
@@ -49,11 +52,14 @@ Error version_of(std::string_view text, Version& version) {
 
 [[gnu::cold]] ParseResult judge_request_line(std::string_view bytes, const Limits& limits) {
   if (bytes.empty()) return {ParseStatus::kIncomplete};
-  // Told at the first byte, so that TLS on a plaintext port need not wait for a line end. CR may begin an empty line.
-  if (!is_token_char(bytes[0]) && bytes != "\r") return {ParseStatus::kError, Error::kBadRequestLine};
+  // Told at the first byte, so that TLS on a plaintext port need not wait for a line end. CR may
+  // begin an empty line.
+  if (!is_token_char(bytes[0]) && bytes != "\r")
+    return {ParseStatus::kError, Error::kBadRequestLine};
   const size_t lf = bytes.find('\n');
   const size_t length = std::min(lf, bytes.size());
-  if (length > size_t{limits.request_line_bytes_max} + 1) return {ParseStatus::kError, Error::kUriTooLong};
+  if (length > size_t{limits.request_line_bytes_max} + 1)
+    return {ParseStatus::kError, Error::kUriTooLong};
   if (lf == std::string_view::npos) return {ParseStatus::kIncomplete};
   if (lf == 0 || bytes[lf - 1] != '\r') return {ParseStatus::kError, Error::kBadRequestLine};
   return {ParseStatus::kError, request_line_error(bytes.substr(0, lf - 1))};
@@ -89,11 +95,13 @@ ParseResult parse_request_line(std::string_view bytes, const Limits& limits, Hea
 }
 
 template <typename Scan>
-ParseResult parse(std::string_view bytes, const Limits& limits, HeadProgress& progress, RequestHead& head) {
+ParseResult parse(std::string_view bytes, const Limits& limits, HeadProgress& progress,
+                  RequestHead& head) {
   if (!progress.first_line_done) {
     const ParseResult line = parse_request_line<Scan>(bytes, limits, progress, head);
     if (line.status != ParseStatus::kComplete) return line;
-    // CONNECT makes a tunnel out of a proxy and TRACE echoes credentials: neither is for a reverse proxy (RFC 9110 section 9.3).
+    // CONNECT makes a tunnel out of a proxy and TRACE echoes credentials: neither is for a reverse
+    // proxy (RFC 9110 section 9.3).
     if (head.method == Method::kConnect || head.method == Method::kTrace) {
       return {ParseStatus::kError, Error::kMethodNotAllowed};
     }

@@ -11,7 +11,8 @@ namespace {
 constexpr std::string_view kStart = "HTTP/1.";
 constexpr size_t kFixedBytes = 12;  // "HTTP/1.1 200"
 
-// A status line without its CRLF: "HTTP/1.1 200 reason"; many servers leave the last space out when there is no reason.
+// A status line without its CRLF: "HTTP/1.1 200 reason"; many servers leave the last space out when
+// there is no reason.
 bool read_status_line(std::string_view line, ResponseHead& head) {
   if (line.size() < kFixedBytes || !line.starts_with(kStart) || line[8] != ' ') return false;
   if (line[7] != '1' && line[7] != '0') return false;
@@ -40,7 +41,8 @@ bool read_status_line(std::string_view line, ResponseHead& head) {
 }
 
 template <typename Scan>
-ParseResult parse(std::string_view bytes, const Limits& limits, HeadProgress& progress, ResponseHead& head) {
+ParseResult parse(std::string_view bytes, const Limits& limits, HeadProgress& progress,
+                  ResponseHead& head) {
   if (!progress.first_line_done) {
     const char* const begin = bytes.data();
     const char* const end = begin + bytes.size();
@@ -65,19 +67,22 @@ ParseResult parse(std::string_view bytes, const Limits& limits, HeadProgress& pr
 
 }  // namespace
 
-ParseResult parse_response_head(std::string_view bytes, const Limits& limits, HeadProgress& progress,
-                                ResponseHead& head, ScanKind scan) {
+ParseResult parse_response_head(std::string_view bytes, const Limits& limits,
+                                HeadProgress& progress, ResponseHead& head, ScanKind scan) {
   return scan == ScanKind::kVector ? parse<VectorScan>(bytes, limits, progress, head)
                                    : parse<PortableScan>(bytes, limits, progress, head);
 }
 
-std::expected<ResponseFraming, Error> complete_response_head(ResponseHead& head, Method request_method) {
-  const auto framing = response_body_length(request_method, head.status, head.version, head.headers);
+std::expected<ResponseFraming, Error> complete_response_head(ResponseHead& head,
+                                                             Method request_method) {
+  const auto framing =
+      response_body_length(request_method, head.status, head.version, head.headers);
   if (!framing) return framing;
   head.body = framing->length;
   const ConnectionOptions options = connection_options(head.headers);
   if (options.too_many) return std::unexpected(Error::kBadResponse);
-  head.keep_alive = head.version == Version::k11 ? !options.close : options.keep_alive && !options.close;
+  head.keep_alive =
+      head.version == Version::k11 ? !options.close : options.keep_alive && !options.close;
   if (head.body.kind == BodyKind::kUntilClose && !framing->empty) head.keep_alive = false;
   return framing;
 }

@@ -28,8 +28,8 @@ const char* value_end_sse2(const char* p, const char* end) {
     const __m128i control =
         _mm_andnot_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t')),
                          _mm_cmpeq_epi8(_mm_min_epu8(bytes, highest_control), bytes));
-    const auto stop = static_cast<uint32_t>(_mm_movemask_epi8(
-        _mm_or_si128(control, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7F)))));
+    const auto stop = static_cast<uint32_t>(
+        _mm_movemask_epi8(_mm_or_si128(control, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7F)))));
     if (stop != 0) return p + std::countr_zero(stop);
     p += 16;
   }
@@ -38,8 +38,9 @@ const char* value_end_sse2(const char* p, const char* end) {
 
 }  // namespace
 
-const char* (*const long_value_end)(const char*, const char*) =
-    __builtin_cpu_supports("avx2") ? value_end_avx2 : value_end_sse2;
+const char* (*const long_value_end)(const char*, const char*) = __builtin_cpu_supports("avx2")
+                                                                    ? value_end_avx2
+                                                                    : value_end_sse2;
 
 }  // namespace ringway::http
 #endif

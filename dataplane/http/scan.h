@@ -1,7 +1,8 @@
-// The three scans a head parser spends its time in. Two twins with equal results: portable (a table), and SSE2 with AVX2
-// for long runs where the processor has it (asked once at start).
+// The three scans a head parser spends its time in. Two twins with equal results: portable (a
+// table), and SSE2 with AVX2 for long runs where the processor has it (asked once at start).
 //
-// None reads at or beyond `end`. Each returns where it stopped: at the first byte outside its class, or `end`.
+// None reads at or beyond `end`. Each returns where it stopped: at the first byte outside its
+// class, or `end`.
 #pragma once
 
 #include <array>
@@ -58,12 +59,15 @@ struct PortableScan {
   }
   // Bytes 0x21..0x7E.
   static const char* target_end(const char* p, const char* end) {
-    while (p != end && (scan_tables::kClasses[static_cast<uint8_t>(*p)] & scan_tables::kTarget) != 0) ++p;
+    while (p != end &&
+           (scan_tables::kClasses[static_cast<uint8_t>(*p)] & scan_tables::kTarget) != 0)
+      ++p;
     return p;
   }
   // Bytes of a field value: all but controls; tab is allowed.
   static const char* value_end(const char* p, const char* end) {
-    while (p != end && (scan_tables::kClasses[static_cast<uint8_t>(*p)] & scan_tables::kValue) != 0) ++p;
+    while (p != end && (scan_tables::kClasses[static_cast<uint8_t>(*p)] & scan_tables::kValue) != 0)
+      ++p;
     return p;
   }
 };
@@ -77,9 +81,9 @@ struct VectorScan {
     while (end - p >= 16) {
       const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
       const __m128i folded = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
-      const __m128i common = _mm_or_si128(
-          _mm_or_si128(in_range(folded, 'a', 'z' - 'a'), in_range(bytes, '0', 9)),
-          _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-')));
+      const __m128i common =
+          _mm_or_si128(_mm_or_si128(in_range(folded, 'a', 'z' - 'a'), in_range(bytes, '0', 9)),
+                       _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-')));
       const auto stop = static_cast<uint32_t>(_mm_movemask_epi8(common)) ^ 0xFFFFu;
       if (stop != 0) {
         p += std::countr_zero(stop);
@@ -97,7 +101,8 @@ struct VectorScan {
   static const char* target_end(const char* p, const char* end) {
     while (end - p >= 16) {
       const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-      // Signed: bytes above 0x7F are negative, so one comparison refuses them together with controls and SP.
+      // Signed: bytes above 0x7F are negative, so one comparison refuses them together with
+      // controls and SP.
       const __m128i visible = _mm_andnot_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7F)),
                                                _mm_cmpgt_epi8(bytes, _mm_set1_epi8(0x20)));
       const auto stop = static_cast<uint32_t>(_mm_movemask_epi8(visible)) ^ 0xFFFFu;
@@ -111,10 +116,10 @@ struct VectorScan {
     for (int i = 0; i < 2; ++i) {
       if (end - p < 16) return PortableScan::value_end(p, end);
       const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-      const __m128i control = _mm_andnot_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t')),
-                                               in_range(bytes, 0, 0x1F));
-      const auto stop = static_cast<uint32_t>(_mm_movemask_epi8(
-          _mm_or_si128(control, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7F)))));
+      const __m128i control =
+          _mm_andnot_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t')), in_range(bytes, 0, 0x1F));
+      const auto stop = static_cast<uint32_t>(
+          _mm_movemask_epi8(_mm_or_si128(control, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7F)))));
       if (stop != 0) return p + std::countr_zero(stop);
       p += 16;
     }

@@ -1,5 +1,5 @@
-// Rows of the table of attacks that concern the head of a request: each payload of the row, and more of its kind. Every payload is
-// fed whole, byte by byte and at every cut.
+// Rows of the table of attacks that concern the head of a request: each payload of the row, and
+// more of its kind. Every payload is fed whole, byte by byte and at every cut.
 #include <gtest/gtest.h>
 
 #include "dataplane/http/codec_testing.h"
@@ -56,9 +56,11 @@ TEST(SecurityRow, R14_ObsoleteFolding) {
 }
 
 TEST(SecurityRow, R15_BlankBeforeRequestAndBeforeFirstField) {
-  EXPECT_EQ(server_events("\r\n" + std::string(kNext)), "head GET /next 1.1 at=a body=none Host=a;\nend\n");
+  EXPECT_EQ(server_events("\r\n" + std::string(kNext)),
+            "head GET /next 1.1 at=a body=none Host=a;\nend\n");
   EXPECT_EQ(server_events("\r\n\r\n" + std::string(kNext) + "\r\n" + std::string(kNext)),
-            "head GET /next 1.1 at=a body=none Host=a;\nend\nhead GET /next 1.1 at=a body=none Host=a;\nend\n");
+            "head GET /next 1.1 at=a body=none Host=a;\nend\nhead GET /next 1.1 at=a body=none "
+            "Host=a;\nend\n");
   expect_refused({
       {"GET / HTTP/1.1\r\n Host: a\r\n\r\n", "bad_header 400"},
       {"GET / HTTP/1.1\r\n\tHost: a\r\n\r\n", "bad_header 400"},
@@ -70,14 +72,22 @@ TEST(SecurityRow, R15_BlankBeforeRequestAndBeforeFirstField) {
 
 TEST(SecurityRow, R16_OddFieldNames) {
   expect_refused({
-      {with_fields(": x"), "bad_header 400"},        {with_fields("a b: x"), "bad_header 400"},
-      {with_fields("\xc3\xa9: x"), "bad_header 400"}, {with_fields("no colon"), "bad_header 400"},
-      {with_fields("nocolon"), "bad_header 400"},     {with_fields("a\tb: x"), "bad_header 400"},
-      {with_fields("a(b): x"), "bad_header 400"},     {with_fields("a,b: x"), "bad_header 400"},
-      {with_fields("\"a\": x"), "bad_header 400"},    {with_fields("a/b: x"), "bad_header 400"},
-      {with_fields("a\0b: x"s), "bad_header 400"},    {with_fields("a\x7f: x"), "bad_header 400"},
-      {with_fields("[a]: x"), "bad_header 400"},      {with_fields("a@b: x"), "bad_header 400"},
-      {with_fields("a{}: x"), "bad_header 400"},      {with_fields("a\\: x"), "bad_header 400"},
+      {with_fields(": x"), "bad_header 400"},
+      {with_fields("a b: x"), "bad_header 400"},
+      {with_fields("\xc3\xa9: x"), "bad_header 400"},
+      {with_fields("no colon"), "bad_header 400"},
+      {with_fields("nocolon"), "bad_header 400"},
+      {with_fields("a\tb: x"), "bad_header 400"},
+      {with_fields("a(b): x"), "bad_header 400"},
+      {with_fields("a,b: x"), "bad_header 400"},
+      {with_fields("\"a\": x"), "bad_header 400"},
+      {with_fields("a/b: x"), "bad_header 400"},
+      {with_fields("a\0b: x"s), "bad_header 400"},
+      {with_fields("a\x7f: x"), "bad_header 400"},
+      {with_fields("[a]: x"), "bad_header 400"},
+      {with_fields("a@b: x"), "bad_header 400"},
+      {with_fields("a{}: x"), "bad_header 400"},
+      {with_fields("a\\: x"), "bad_header 400"},
       {with_fields("X-Very-Long-Name-Before-The-Bad\x01Byte: x"), "bad_header 400"},
   });
   EXPECT_EQ(refusal(with_fields("!#$%&'*+-.^`|~: x")), "");
@@ -89,13 +99,16 @@ TEST(SecurityRow, R17_ControlBytesInValues) {
     for (const size_t at : {0u, 5u, 20u, 40u, 70u}) {
       std::string value(80, 'v');
       value[at] = static_cast<char>(c);
-      EXPECT_EQ(refusal(with_fields("X: y" + value)), allowed ? "" : "bad_header 400") << c << " at " << at;
+      EXPECT_EQ(refusal(with_fields("X: y" + value)), allowed ? "" : "bad_header 400")
+          << c << " at " << at;
     }
   }
 }
 
 TEST(SecurityRow, R18_Host) {
-  const auto host = [](std::string_view lines) { return "GET / HTTP/1.1\r\n" + std::string(lines) + "\r\n"; };
+  const auto host = [](std::string_view lines) {
+    return "GET / HTTP/1.1\r\n" + std::string(lines) + "\r\n";
+  };
   expect_refused({
       {host(""), "bad_host 400"},
       {host("Host: a\r\nHost: a\r\n"), "bad_host 400"},
@@ -125,7 +138,8 @@ TEST(SecurityRow, R18_Host) {
       {host("Host: a\\b\r\n"), "bad_host 400"},
       {"GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", "bad_host 400"},
   });
-  for (const std::string_view good : {"a", "a.b-c.example:8080", "127.0.0.1", "[2001:db8::1]:443", "[::ffff:10.0.0.1]", "a_b", "a:"}) {
+  for (const std::string_view good : {"a", "a.b-c.example:8080", "127.0.0.1", "[2001:db8::1]:443",
+                                      "[::ffff:10.0.0.1]", "a_b", "a:"}) {
     EXPECT_EQ(refusal(host("Host: " + std::string(good) + "\r\n")), "") << good;
   }
   EXPECT_EQ(refusal("GET / HTTP/1.0\r\n\r\n"), "");
@@ -138,7 +152,8 @@ TEST(SecurityRow, R19_AbsoluteFormOverridesHost) {
             "head GET / 1.1 scheme=https at=b body=none X=1; Host=b;\nend\n");
   EXPECT_EQ(server_events("GET http://b?q HTTP/1.1\r\nHost: a\r\n\r\n"),
             "head GET /?q 1.1 scheme=http at=b body=none Host=b;\nend\n");
-  EXPECT_EQ(server_events("GET http://b/../x HTTP/1.0\r\n\r\n"), "head GET /x 1.0 scheme=http at=b body=none close\nend\ncloses\n");
+  EXPECT_EQ(server_events("GET http://b/../x HTTP/1.0\r\n\r\n"),
+            "head GET /x 1.0 scheme=http at=b body=none close\nend\ncloses\n");
   expect_refused({
       {"GET http://b/ HTTP/1.1\r\n\r\n", "bad_host 400"},
       {"GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", "bad_host 400"},
@@ -203,17 +218,20 @@ TEST(SecurityRow, R21_ConnectTraceOptions) {
 }
 
 TEST(SecurityRow, R22_Underscores) {
-  EXPECT_EQ(server_events(with_fields("X_Forwarded_For: 1\r\nContent_Length: 5\r\nA_Very_Long_Field_Name_Indeed: 2\r\nX-Fine: a_b")),
+  EXPECT_EQ(server_events(with_fields("X_Forwarded_For: 1\r\nContent_Length: "
+                                      "5\r\nA_Very_Long_Field_Name_Indeed: 2\r\nX-Fine: a_b")),
             "head POST / 1.1 at=a body=none underscores=3 Host=a; X-Fine=a_b;\nend\n");
   Limits strict;
   strict.reject_underscores = true;
-  EXPECT_EQ(refusal(with_fields("X_Forwarded_For: 1"), {.limits = strict}), "underscore_header 400");
+  EXPECT_EQ(refusal(with_fields("X_Forwarded_For: 1"), {.limits = strict}),
+            "underscore_header 400");
   EXPECT_EQ(refusal(with_fields("X-Forwarded-For: a_b"), {.limits = strict}), "");
 }
 
 TEST(SecurityRow, R24_PathConfusion) {
   const auto path = [](std::string_view target) {
-    const std::string events = server_events("GET " + std::string(target) + " HTTP/1.1\r\nHost: a\r\n\r\n");
+    const std::string events =
+        server_events("GET " + std::string(target) + " HTTP/1.1\r\nHost: a\r\n\r\n");
     if (events.starts_with("head GET ")) return events.substr(9, events.find(' ', 9) - 9);
     return events.substr(0, events.find('\n'));
   };
@@ -232,9 +250,11 @@ TEST(SecurityRow, R24_PathConfusion) {
 
 TEST(SecurityRow, R26_UpgradeToH2cIsIgnored) {
   for (const std::string_view fields :
-       {"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nConnection: Upgrade, HTTP2-Settings", "Upgrade: h2c\r\nConnection: upgrade",
-        "Upgrade: HTTP/2.0\r\nConnection: upgrade", "Upgrade: websocket, h2c\r\nConnection: upgrade",
-        "Upgrade: websocket\r\nUpgrade: h2c\r\nConnection: upgrade", "Upgrade: foo\r\nConnection: close"}) {
+       {"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\nConnection: Upgrade, HTTP2-Settings",
+        "Upgrade: h2c\r\nConnection: upgrade", "Upgrade: HTTP/2.0\r\nConnection: upgrade",
+        "Upgrade: websocket, h2c\r\nConnection: upgrade",
+        "Upgrade: websocket\r\nUpgrade: h2c\r\nConnection: upgrade",
+        "Upgrade: foo\r\nConnection: close"}) {
     ServerHarness server;
     server.answer = false;
     server.feed(with_fields(fields));
@@ -244,7 +264,8 @@ TEST(SecurityRow, R26_UpgradeToH2cIsIgnored) {
     ClientHarness client;
     client.codec->open();
     client.codec->send_head(0, server.head, true);
-    EXPECT_EQ(client.output_text(), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n") << fields;
+    EXPECT_EQ(client.output_text(), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        << fields;
   }
 }
 
@@ -253,17 +274,23 @@ TEST(SecurityRow, R27_WebsocketRequests) {
     return "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n" + std::string(fields) + "\r\n";
   };
   EXPECT_EQ(refusal(request("Upgrade: websocket\r\n")), "bad_upgrade 400");
-  EXPECT_EQ(refusal(request("Upgrade: websocket\r\nSec-WebSocket-Key: a\r\nSec-WebSocket-Key: b\r\n")), "bad_upgrade 400");
+  EXPECT_EQ(
+      refusal(request("Upgrade: websocket\r\nSec-WebSocket-Key: a\r\nSec-WebSocket-Key: b\r\n")),
+      "bad_upgrade 400");
   EXPECT_EQ(refusal(request("Upgrade: websocket\r\nSec-WebSocket-Key:\r\n")), "bad_upgrade 400");
   // Of a request with a body, what follows the head is the body.
-  EXPECT_EQ(server_events(request("Upgrade: websocket\r\nSec-WebSocket-Key: k\r\nContent-Length: 3\r\n") + "abc"),
-            "head GET /ws 1.1 at=a body=3 Host=a; Connection=Upgrade; Upgrade=websocket; Sec-WebSocket-Key=k; "
-            "Content-Length=3;\nbody abc\nend\n");
+  EXPECT_EQ(
+      server_events(request("Upgrade: websocket\r\nSec-WebSocket-Key: k\r\nContent-Length: 3\r\n") +
+                    "abc"),
+      "head GET /ws 1.1 at=a body=3 Host=a; Connection=Upgrade; Upgrade=websocket; "
+      "Sec-WebSocket-Key=k; "
+      "Content-Length=3;\nbody abc\nend\n");
 
   // Early bytes behind an upgrade that is refused are no request.
   ServerHarness server;
   server.answer = false;
-  server.feed(request("Upgrade: websocket\r\nSec-WebSocket-Key: k\r\n") + "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n");
+  server.feed(request("Upgrade: websocket\r\nSec-WebSocket-Key: k\r\n") +
+              "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n");
   server.respond(426, "no");
   EXPECT_NE(server.output_text().find("Connection: close\r\n"), std::string::npos);
   server.codec->finish(0);
@@ -301,9 +328,12 @@ TEST(SecurityRow, R35_Limits) {
   exact.headers_max = 2;
   EXPECT_EQ(refusal("GET / HTTP/1.1\r\nHost: a\r\nX: 4567890\r\n\r\n", {.limits = exact}), "");
   EXPECT_EQ(refusal("GET /x HTTP/1.1\r\nHost: a\r\n\r\n", {.limits = exact}), "uri_too_long 414");
-  EXPECT_EQ(refusal("GET / HTTP/1.1\r\nHost: a\r\nX: 45678901\r\n\r\n", {.limits = exact}), "headers_too_large 431");
-  EXPECT_EQ(refusal("GET / HTTP/1.1\r\nHost: aa\r\nX: 4567890\r\n\r\n", {.limits = exact}), "headers_too_large 431");
-  EXPECT_EQ(refusal("GET / HTTP/1.1\r\nHost: a\r\nX: \r\nY:\r\nZ:\r\n\r\n", {.limits = exact}), "headers_too_large 431");
+  EXPECT_EQ(refusal("GET / HTTP/1.1\r\nHost: a\r\nX: 45678901\r\n\r\n", {.limits = exact}),
+            "headers_too_large 431");
+  EXPECT_EQ(refusal("GET / HTTP/1.1\r\nHost: aa\r\nX: 4567890\r\n\r\n", {.limits = exact}),
+            "headers_too_large 431");
+  EXPECT_EQ(refusal("GET / HTTP/1.1\r\nHost: a\r\nX: \r\nY:\r\nZ:\r\n\r\n", {.limits = exact}),
+            "headers_too_large 431");
 }
 
 }  // namespace

@@ -1,109 +1,163 @@
 #include "dataplane/http/status.h"
 
+#include <array>
+
 namespace ringway::http {
 
+namespace {
+
+struct Phrase {
+  uint16_t status;
+  std::string_view text;
+};
+
+constexpr Phrase kPhrases[] = {
+    {100, "Continue"},
+    {101, "Switching Protocols"},
+    {103, "Early Hints"},
+    {200, "OK"},
+    {201, "Created"},
+    {202, "Accepted"},
+    {203, "Non-Authoritative Information"},
+    {204, "No Content"},
+    {205, "Reset Content"},
+    {206, "Partial Content"},
+    {300, "Multiple Choices"},
+    {301, "Moved Permanently"},
+    {302, "Found"},
+    {303, "See Other"},
+    {304, "Not Modified"},
+    {305, "Use Proxy"},
+    {307, "Temporary Redirect"},
+    {308, "Permanent Redirect"},
+    {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {402, "Payment Required"},
+    {403, "Forbidden"},
+    {404, "Not Found"},
+    {405, "Method Not Allowed"},
+    {406, "Not Acceptable"},
+    {407, "Proxy Authentication Required"},
+    {408, "Request Timeout"},
+    {409, "Conflict"},
+    {410, "Gone"},
+    {411, "Length Required"},
+    {412, "Precondition Failed"},
+    {413, "Content Too Large"},
+    {414, "URI Too Long"},
+    {415, "Unsupported Media Type"},
+    {416, "Range Not Satisfiable"},
+    {417, "Expectation Failed"},
+    {421, "Misdirected Request"},
+    {422, "Unprocessable Content"},
+    {425, "Too Early"},
+    {426, "Upgrade Required"},
+    {428, "Precondition Required"},
+    {429, "Too Many Requests"},
+    {431, "Request Header Fields Too Large"},
+    {451, "Unavailable For Legal Reasons"},
+    {500, "Internal Server Error"},
+    {501, "Not Implemented"},
+    {502, "Bad Gateway"},
+    {503, "Service Unavailable"},
+    {504, "Gateway Timeout"},
+    {505, "HTTP Version Not Supported"},
+    {511, "Network Authentication Required"},
+};
+
+constexpr std::array<std::string_view, 600> make_by_status() {
+  std::array<std::string_view, 600> by_status{};
+  for (const Phrase& phrase : kPhrases) by_status[phrase.status] = phrase.text;
+  return by_status;
+}
+constexpr std::array<std::string_view, 600> kByStatus = make_by_status();
+
+}  // namespace
+
 std::string_view reason_phrase(uint16_t status) {
-  switch (status) {
-    case 100: return "Continue";
-    case 101: return "Switching Protocols";
-    case 103: return "Early Hints";
-    case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
-    case 203: return "Non-Authoritative Information";
-    case 204: return "No Content";
-    case 205: return "Reset Content";
-    case 206: return "Partial Content";
-    case 300: return "Multiple Choices";
-    case 301: return "Moved Permanently";
-    case 302: return "Found";
-    case 303: return "See Other";
-    case 304: return "Not Modified";
-    case 305: return "Use Proxy";
-    case 307: return "Temporary Redirect";
-    case 308: return "Permanent Redirect";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 402: return "Payment Required";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 406: return "Not Acceptable";
-    case 407: return "Proxy Authentication Required";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 410: return "Gone";
-    case 411: return "Length Required";
-    case 412: return "Precondition Failed";
-    case 413: return "Content Too Large";
-    case 414: return "URI Too Long";
-    case 415: return "Unsupported Media Type";
-    case 416: return "Range Not Satisfiable";
-    case 417: return "Expectation Failed";
-    case 421: return "Misdirected Request";
-    case 422: return "Unprocessable Content";
-    case 425: return "Too Early";
-    case 426: return "Upgrade Required";
-    case 428: return "Precondition Required";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 451: return "Unavailable For Legal Reasons";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    case 505: return "HTTP Version Not Supported";
-    case 511: return "Network Authentication Required";
-    default: return "";
-  }
+  return status < kByStatus.size() ? kByStatus[status] : std::string_view();
 }
 
 std::string_view error_name(Error error) {
   switch (error) {
-    case Error::kNone: return "none";
-    case Error::kBadRequestLine: return "bad_request_line";
-    case Error::kBadMethod: return "bad_method";
-    case Error::kBadTarget: return "bad_target";
-    case Error::kUriTooLong: return "uri_too_long";
-    case Error::kBadVersion: return "bad_version";
-    case Error::kUnsupportedVersion: return "unsupported_version";
-    case Error::kBadHeader: return "bad_header";
-    case Error::kUnderscoreHeader: return "underscore_header";
-    case Error::kHeadersTooLarge: return "headers_too_large";
-    case Error::kBadHost: return "bad_host";
-    case Error::kBadContentLength: return "bad_content_length";
-    case Error::kBadTransferEncoding: return "bad_transfer_encoding";
-    case Error::kUnknownTransferEncoding: return "unknown_transfer_encoding";
-    case Error::kBadChunk: return "bad_chunk";
-    case Error::kBadTrailers: return "bad_trailers";
-    case Error::kBodyTooLarge: return "body_too_large";
-    case Error::kUnknownExpectation: return "unknown_expectation";
-    case Error::kMethodNotAllowed: return "method_not_allowed";
-    case Error::kBadUpgrade: return "bad_upgrade";
-    case Error::kBadStatusLine: return "bad_status_line";
-    case Error::kBadResponse: return "bad_response";
-    case Error::kTooManyInterim: return "too_many_interim";
-    case Error::kTruncated: return "truncated";
-    case Error::kTimeout: return "timeout";
+    case Error::kNone:
+      return "none";
+    case Error::kBadRequestLine:
+      return "bad_request_line";
+    case Error::kBadMethod:
+      return "bad_method";
+    case Error::kBadTarget:
+      return "bad_target";
+    case Error::kUriTooLong:
+      return "uri_too_long";
+    case Error::kBadVersion:
+      return "bad_version";
+    case Error::kUnsupportedVersion:
+      return "unsupported_version";
+    case Error::kBadHeader:
+      return "bad_header";
+    case Error::kUnderscoreHeader:
+      return "underscore_header";
+    case Error::kHeadersTooLarge:
+      return "headers_too_large";
+    case Error::kBadHost:
+      return "bad_host";
+    case Error::kBadContentLength:
+      return "bad_content_length";
+    case Error::kBadTransferEncoding:
+      return "bad_transfer_encoding";
+    case Error::kUnknownTransferEncoding:
+      return "unknown_transfer_encoding";
+    case Error::kBadChunk:
+      return "bad_chunk";
+    case Error::kBadTrailers:
+      return "bad_trailers";
+    case Error::kBodyTooLarge:
+      return "body_too_large";
+    case Error::kUnknownExpectation:
+      return "unknown_expectation";
+    case Error::kMethodNotAllowed:
+      return "method_not_allowed";
+    case Error::kBadUpgrade:
+      return "bad_upgrade";
+    case Error::kBadStatusLine:
+      return "bad_status_line";
+    case Error::kBadResponse:
+      return "bad_response";
+    case Error::kTooManyInterim:
+      return "too_many_interim";
+    case Error::kTruncated:
+      return "truncated";
+    case Error::kTimeout:
+      return "timeout";
   }
   return "unknown";
 }
 
 uint16_t status_of(Error error) {
   switch (error) {
-    case Error::kUriTooLong: return 414;
-    case Error::kUnsupportedVersion: return 505;
-    case Error::kHeadersTooLarge: return 431;
-    case Error::kUnknownTransferEncoding: return 501;
-    case Error::kBodyTooLarge: return 413;
-    case Error::kUnknownExpectation: return 417;
-    case Error::kMethodNotAllowed: return 405;
-    case Error::kTimeout: return 408;
+    case Error::kUriTooLong:
+      return 414;
+    case Error::kUnsupportedVersion:
+      return 505;
+    case Error::kHeadersTooLarge:
+      return 431;
+    case Error::kUnknownTransferEncoding:
+      return 501;
+    case Error::kBodyTooLarge:
+      return 413;
+    case Error::kUnknownExpectation:
+      return 417;
+    case Error::kMethodNotAllowed:
+      return 405;
+    case Error::kTimeout:
+      return 408;
     case Error::kBadStatusLine:
     case Error::kBadResponse:
-    case Error::kTooManyInterim: return 502;
-    default: return 400;
+    case Error::kTooManyInterim:
+      return 502;
+    default:
+      return 400;
   }
 }
 

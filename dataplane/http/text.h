@@ -41,7 +41,8 @@ constexpr bool equals_ignoring_case(std::string_view a, std::string_view b) {
 }
 
 constexpr bool starts_with_ignoring_case(std::string_view text, std::string_view prefix) {
-  return text.size() >= prefix.size() && equals_ignoring_case(text.substr(0, prefix.size()), prefix);
+  return text.size() >= prefix.size() &&
+         equals_ignoring_case(text.substr(0, prefix.size()), prefix);
 }
 
 // Without spaces and tabs at both ends (OWS, RFC 9110 section 5.6.3).
@@ -51,7 +52,8 @@ constexpr std::string_view trim(std::string_view text) {
   return text;
 }
 
-// Calls f(element) for every trimmed element of a comma-separated list, empty ones included, while it returns true.
+// Calls f(element) for every trimmed element of a comma-separated list, empty ones included, while
+// it returns true.
 template <typename F>
 constexpr void for_each_element(std::string_view list, F&& f) {
   while (true) {

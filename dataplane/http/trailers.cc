@@ -39,20 +39,26 @@ bool forbidden_in_trailers(const Header& field) {
     case HeaderName::kForwarded:
     case HeaderName::kVia:
     case HeaderName::kStrictTransportSecurity:
-    case HeaderName::kHttp2Settings: return true;
-    case HeaderName::kOther: break;
-    default: return false;
+    case HeaderName::kHttp2Settings:
+      return true;
+    case HeaderName::kOther:
+      break;
+    default:
+      return false;
   }
-  constexpr std::string_view kNames[] = {"content-range", "range",   "max-forwards",     "pragma",
-                                         "age",           "expires", "www-authenticate", "proxy-authentication-info",
-                                         "proxy",         "warning"};
+  constexpr std::string_view kNames[] = {
+      "content-range", "range",   "max-forwards",     "pragma",
+      "age",           "expires", "www-authenticate", "proxy-authentication-info",
+      "proxy",         "warning"};
   for (const std::string_view name : kNames) {
     if (equals_ignoring_case(field.name(), name)) return true;
   }
-  return starts_with_ignoring_case(field.name(), "if-") || starts_with_ignoring_case(field.name(), "x-forwarded-");
+  return starts_with_ignoring_case(field.name(), "if-") ||
+         starts_with_ignoring_case(field.name(), "x-forwarded-");
 }
 
-ParseResult parse_trailers(std::string_view bytes, const Limits& limits, HeadProgress& progress, HeaderList& trailers) {
+ParseResult parse_trailers(std::string_view bytes, const Limits& limits, HeadProgress& progress,
+                           HeaderList& trailers) {
   const FieldRules rules{.bytes_max = limits.trailers_bytes_max,
                          .line_bytes_max = limits.trailers_bytes_max,
                          .fields_max = limits.headers_max,

@@ -6,7 +6,8 @@
 namespace ringway::http {
 
 UpgradeRequest::UpgradeRequest(const RequestHead& head)
-    : protocol_(head.upgrade_protocol), websocket_(equals_ignoring_case(head.upgrade_protocol, "websocket")) {
+    : protocol_(head.upgrade_protocol),
+      websocket_(equals_ignoring_case(head.upgrade_protocol, "websocket")) {
   DCHECK(head.upgrade);
   const Header* key = head.headers.find(HeaderName::kSecWebsocketKey);
   if (websocket_) accept_ = websocket_accept(key == nullptr ? std::string_view() : key->value());
@@ -20,7 +21,8 @@ bool UpgradeRequest::answered_by(const ResponseHead& head) const {
   uint32_t proofs = 0;
   for (const Header& header : head.headers) {
     if (header.id != HeaderName::kSecWebsocketAccept) continue;
-    if (++proofs > 1 || header.value() != std::string_view(accept_.data(), accept_.size())) return false;
+    if (++proofs > 1 || header.value() != std::string_view(accept_.data(), accept_.size()))
+      return false;
   }
   return proofs == 1;
 }

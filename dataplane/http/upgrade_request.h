@@ -1,4 +1,5 @@
-// What an upstream must answer for an upgrade to have happened (RFC 9110 section 7.8, RFC 6455 section 4.1).
+// What an upstream must answer for an upgrade to have happened (RFC 9110 section 7.8, RFC 6455
+// section 4.1).
 #pragma once
 
 #include <string>
@@ -13,7 +14,8 @@ class UpgradeRequest {
   // REQUIRES: head.upgrade.
   explicit UpgradeRequest(const RequestHead& head);
 
-  // `head`: status 101. Connection: upgrade, the one protocol that was asked for, and for websocket the one right Sec-WebSocket-Accept.
+  // `head`: status 101. Connection: upgrade, the one protocol that was asked for, and for websocket
+  // the one right Sec-WebSocket-Accept.
   bool answered_by(const ResponseHead& head) const;
 
  private:

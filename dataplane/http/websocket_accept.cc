@@ -21,7 +21,8 @@ class Sha1 {
     while (bytes_ % 64 != 56) add(uint8_t{0});
     for (int shift = 56; shift >= 0; shift -= 8) add(static_cast<uint8_t>(bits >> shift));
     std::array<uint8_t, 20> digest;
-    for (size_t i = 0; i < digest.size(); ++i) digest[i] = static_cast<uint8_t>(state_[i / 4] >> (24 - i % 4 * 8));
+    for (size_t i = 0; i < digest.size(); ++i)
+      digest[i] = static_cast<uint8_t>(state_[i / 4] >> (24 - i % 4 * 8));
     return digest;
   }
 
@@ -34,8 +35,8 @@ class Sha1 {
   void mix() {
     uint32_t words[80];
     for (size_t i = 0; i < 16; ++i) {
-      words[i] = uint32_t{block_[i * 4]} << 24 | uint32_t{block_[i * 4 + 1]} << 16 | uint32_t{block_[i * 4 + 2]} << 8 |
-                 block_[i * 4 + 3];
+      words[i] = uint32_t{block_[i * 4]} << 24 | uint32_t{block_[i * 4 + 1]} << 16 |
+                 uint32_t{block_[i * 4 + 2]} << 8 | block_[i * 4 + 3];
     }
     for (size_t i = 16; i < 80; ++i) {
       words[i] = std::rotl(words[i - 3] ^ words[i - 8] ^ words[i - 14] ^ words[i - 16], 1);
@@ -57,7 +58,8 @@ class Sha1 {
     for (size_t i = 0; i < state_.size(); ++i) state_[i] += mixed[i];
   }
 
-  std::array<uint32_t, 5> state_ = {0x67452301u, 0xEFCDAB89u, 0x98BADCFEu, 0x10325476u, 0xC3D2E1F0u};
+  std::array<uint32_t, 5> state_ = {0x67452301u, 0xEFCDAB89u, 0x98BADCFEu, 0x10325476u,
+                                    0xC3D2E1F0u};
   std::array<uint8_t, 64> block_;
   uint64_t bytes_ = 0;
 };
@@ -73,7 +75,8 @@ WebsocketAccept websocket_accept(std::string_view key) {
   WebsocketAccept text;
   for (size_t i = 0; i < 7; ++i) {  // 20 bytes: six groups of three, then two.
     uint32_t group = 0;
-    for (size_t j = 0; j < 3; ++j) group = group << 8 | (i * 3 + j < digest.size() ? digest[i * 3 + j] : 0u);
+    for (size_t j = 0; j < 3; ++j)
+      group = group << 8 | (i * 3 + j < digest.size() ? digest[i * 3 + j] : 0u);
     for (size_t j = 0; j < 4; ++j) text[i * 4 + j] = kAlphabet[group >> (18 - 6 * j) & 63];
   }
   text[27] = '=';

@@ -1,5 +1,6 @@
-// The chunked coding. What must hold for any bytes: the same data and verdict for every cut, never more data than bytes that came, and data that
-// was decoded, written as chunks and decoded again is the same.
+// The chunked coding. What must hold for any bytes: the same data and verdict for every cut, never
+// more data than bytes that came, and data that was decoded, written as chunks and decoded again is
+// the same.
 #include <algorithm>
 #include <cstdint>
 #include <string>
@@ -58,7 +59,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   server.answer = false;
   server.feed("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
   server.feed(text);
-  const std::string body = server.events.size() > 1 && server.events[1].starts_with("body ") ? server.events[1].substr(5) : "";
+  const std::string body = server.events.size() > 1 && server.events[1].starts_with("body ")
+                               ? server.events[1].substr(5)
+                               : "";
   CHECK(body.size() <= size);
 
   ClientHarness client;
@@ -69,7 +72,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   head.body.kind = BodyKind::kChunked;
   client.codec->open();
   client.codec->send_head(0, head, false);
-  feed_text(client.receive_pool, body, [&](ringway::io::Slice slice) { client.codec->send_body(0, std::move(slice), false); });
+  feed_text(client.receive_pool, body,
+            [&](ringway::io::Slice slice) { client.codec->send_body(0, std::move(slice), false); });
   client.codec->send_body(0, {}, true);
   ServerHarness again;
   again.answer = false;

@@ -1,5 +1,6 @@
-// Requests. What must hold for any bytes: the same events for every cut; both scan twins agree; a head that was accepted, written for an
-// upstream and read again is accepted, means the same, and its body ends at the same byte.
+// Requests. What must hold for any bytes: the same events for every cut; both scan twins agree; a
+// head that was accepted, written for an upstream and read again is accepted, means the same, and
+// its body ends at the same byte.
 #include <cstdint>
 #include <string>
 
@@ -30,7 +31,8 @@ void check_twins(std::string_view text) {
   ParseResult results[2];
   for (const ScanKind kind : {ScanKind::kPortable, ScanKind::kVector}) {
     HeadProgress progress;
-    results[static_cast<int>(kind)] = parse_request_head(text, limits, progress, heads[static_cast<int>(kind)], kind);
+    results[static_cast<int>(kind)] =
+        parse_request_head(text, limits, progress, heads[static_cast<int>(kind)], kind);
   }
   CHECK(results[0].status == results[1].status && results[0].error == results[1].error &&
         results[0].bytes == results[1].bytes);
@@ -42,10 +44,12 @@ void check_written_head(std::string_view text) {
   first.answer = false;
   first.feed(text);
   if (first.heads == 0) return;
-  if (first.head.authority.empty()) return;  // HTTP/1.0 without Host goes on with an empty one, which our own server refuses.
+  if (first.head.authority.empty())
+    return;  // HTTP/1.0 without Host goes on with an empty one, which our own server refuses.
   CHECK(first.head.asterisk || is_canonical_path(first.head.path));
   remove_hop_by_hop(first.head);
-  const bool no_body = first.head.body.kind == BodyKind::kNone || (first.head.body.kind == BodyKind::kKnown && first.head.body.bytes == 0);
+  const bool no_body = first.head.body.kind == BodyKind::kNone ||
+                       (first.head.body.kind == BodyKind::kKnown && first.head.body.bytes == 0);
   ClientHarness client;
   client.codec->open();
   client.codec->send_head(0, first.head, no_body);
@@ -64,7 +68,8 @@ void check_written_head(std::string_view text) {
   CHECK(second.head.asterisk == first.head.asterisk && second.head.upgrade == first.head.upgrade);
   CHECK(second.head.authority == first.head.authority);
   CHECK(second.head.body.bytes == first.head.body.bytes);
-  CHECK((second.head.body.kind == BodyKind::kChunked) == (first.head.body.kind == BodyKind::kChunked));
+  CHECK((second.head.body.kind == BodyKind::kChunked) ==
+        (first.head.body.kind == BodyKind::kChunked));
 }
 
 }  // namespace

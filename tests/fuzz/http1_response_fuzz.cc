@@ -1,5 +1,6 @@
-// Responses. The first byte chooses what was asked for. What must hold for any bytes: the same events for every cut; an accepted final head,
-// written for a client and read again, means the same; the connection is not reusable after an error or with bytes left.
+// Responses. The first byte chooses what was asked for. What must hold for any bytes: the same
+// events for every cut; an accepted final head, written for a client and read again, means the
+// same; the connection is not reusable after an error or with bytes left.
 #include <cstdint>
 #include <string>
 
@@ -13,9 +14,12 @@ constexpr std::string_view kKey = "dGhlIHNhbXBsZSBub25jZQ==";
 
 void ask(ClientHarness& client, uint8_t choice) {
   switch (choice % 3) {
-    case 0: return client.request("GET");
-    case 1: return client.request("HEAD");
-    default: return client.request("GET", "websocket", kKey);
+    case 0:
+      return client.request("GET");
+    case 1:
+      return client.request("HEAD");
+    default:
+      return client.request("GET", "websocket", kKey);
   }
 }
 
@@ -45,7 +49,8 @@ void check_written_head(std::string_view text) {
   ClientHarness first;
   first.request("GET");
   first.feed(text);
-  const bool final = first.head.status >= 200 && first.error == Error::kNone && !first.events.empty();
+  const bool final =
+      first.head.status >= 200 && first.error == Error::kNone && !first.events.empty();
   if (!final || !first.events.back().starts_with("head")) return;
   ServerHarness server;
   server.answer = false;

@@ -1,5 +1,6 @@
-// The path canonicaliser. What must hold for any bytes: a result is canonical (and canonicalising again changes nothing), has no dot segment, no empty
-// segment, no escape that could be spelled otherwise, and is not longer than what came.
+// The path canonicaliser. What must hold for any bytes: a result is canonical (and canonicalising
+// again changes nothing), has no dot segment, no empty segment, no escape that could be spelled
+// otherwise, and is not longer than what came.
 #include <algorithm>
 #include <cstdint>
 #include <string_view>

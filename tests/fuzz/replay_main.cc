@@ -1,6 +1,7 @@
-// Runs a fuzz target without libFuzzer: every file of the folders given, then mutations of them from a fixed seed for a bounded time.
-// RINGWAY_FUZZ_SECONDS (default 2) is that time, RINGWAY_FUZZ_SEED (default 1) the seed. A crash prints nothing of its own:
-// the sanitizer or the CHECK does; the input is left in ./crash-input.
+// Runs a fuzz target without libFuzzer: every file of the folders given, then mutations of them
+// from a fixed seed for a bounded time. RINGWAY_FUZZ_SECONDS (default 2) is that time,
+// RINGWAY_FUZZ_SEED (default 1) the seed. A crash prints nothing of its own: the sanitizer or the
+// CHECK does; the input is left in ./crash-input.
 #include <algorithm>
 #include <chrono>
 #include <csignal>
@@ -46,10 +47,45 @@ uint64_t from_environment(const char* name, uint64_t otherwise) {
 }
 
 // Bytes that parsers treat in their own ways.
-constexpr std::string_view kTokens[] = {"\r\n", "\n", "\r", "\r\n\r\n", " ", "\t", ":", ";", ",", "0", "0\r\n\r\n", "%2e", "%2F", "/../", "//",
-                                        "?", "#", "\\", "_", "chunked", "Content-Length: 1\r\n", "Transfer-Encoding: chunked\r\n",
-                                        "HTTP/1.1", "HTTP/1.0", "Host: b\r\n", "Connection: close\r\n", "Expect: 100-continue\r\n", "\xff",
-                                        "{", "}", "[", "]", "\"", "- ", "---\n", "null", "&a", "*a", "<<:"};
+constexpr std::string_view kTokens[] = {"\r\n",
+                                        "\n",
+                                        "\r",
+                                        "\r\n\r\n",
+                                        " ",
+                                        "\t",
+                                        ":",
+                                        ";",
+                                        ",",
+                                        "0",
+                                        "0\r\n\r\n",
+                                        "%2e",
+                                        "%2F",
+                                        "/../",
+                                        "//",
+                                        "?",
+                                        "#",
+                                        "\\",
+                                        "_",
+                                        "chunked",
+                                        "Content-Length: 1\r\n",
+                                        "Transfer-Encoding: chunked\r\n",
+                                        "HTTP/1.1",
+                                        "HTTP/1.0",
+                                        "Host: b\r\n",
+                                        "Connection: close\r\n",
+                                        "Expect: 100-continue\r\n",
+                                        "\xff",
+                                        "{",
+                                        "}",
+                                        "[",
+                                        "]",
+                                        "\"",
+                                        "- ",
+                                        "---\n",
+                                        "null",
+                                        "&a",
+                                        "*a",
+                                        "<<:"};
 
 Bytes mutate(const std::vector<Bytes>& corpus, ringway::Random& random) {
   Bytes bytes = corpus[random.below(static_cast<uint32_t>(corpus.size()))];
@@ -83,7 +119,8 @@ Bytes mutate(const std::vector<Bytes>& corpus, ringway::Random& random) {
         break;
       }
       default: {  // A part twice.
-        const Bytes part(place, place + static_cast<std::ptrdiff_t>(std::min<size_t>(bytes.size() - at, 1 + random.below(64))));
+        const Bytes part(place, place + static_cast<std::ptrdiff_t>(std::min<size_t>(
+                                            bytes.size() - at, 1 + random.below(64))));
         bytes.insert(bytes.begin() + static_cast<std::ptrdiff_t>(at), part.begin(), part.end());
       }
     }
@@ -119,13 +156,15 @@ int main(int argc, char** argv) {
   std::signal(SIGABRT, keep_input);
   for (const Bytes& input : corpus) run(input);
 
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(from_environment("RINGWAY_FUZZ_SECONDS", 2));
+  const auto end = std::chrono::steady_clock::now() +
+                   std::chrono::seconds(from_environment("RINGWAY_FUZZ_SECONDS", 2));
   ringway::Random random(from_environment("RINGWAY_FUZZ_SEED", 1));
   uint64_t rounds = 0;
   while (rounds % 64 != 0 || std::chrono::steady_clock::now() < end) {
     run(mutate(corpus, random));
     ++rounds;
   }
-  std::printf("%zu corpus files, %llu mutations\n", corpus.size(), static_cast<unsigned long long>(rounds));
+  std::printf("%zu corpus files, %llu mutations\n", corpus.size(),
+              static_cast<unsigned long long>(rounds));
   return 0;
 }
