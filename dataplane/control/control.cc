@@ -54,7 +54,7 @@ Control::Control(const process::ProxyOptions& options, const io::RingChoice& cho
       wheel_(monotonic_ns()), random_(std::random_device{}()), inbox_(ring),
       builder_(endpoint_registry_, metrics_slots_),
       workers_(worker_options(options, choice), [this](std::function<void()> call) { inbox_.post(std::move(call)); }),
-      health_(ring, wheel_, random_), admin_(ring, wheel_, {}) {}
+      health_(ring, wheel_, random_.next()), admin_(ring, wheel_, {}) {}
 
 Control::~Control() { CHECK(state_ == State::kStopped); }
 
@@ -65,6 +65,9 @@ std::expected<void, std::string> Control::start() {
       return std::unexpected(checked.error());
     }
   }
+  health_.set_on_change([](const upstream::EndpointState& endpoint, bool healthy, std::string_view reason) {
+    healthy ? log_info("{} is healthy again", endpoint.text) : log_warning("{} is unhealthy: {}", endpoint.text, reason);
+  });
   workers_.start();
   if (options_.access_log != "off") {
     access_log_ = std::make_unique<observe::AccessLogWriter>(
@@ -133,7 +136,8 @@ std::expected<void, config::Rejection> Control::apply(config::Transaction&& tran
   }
   applied_ns_ = monotonic_ns();
   publish(*snapshot);
-  health_.update(*snapshot);
+  config::update_health_checks(health_, checked_.get(), **snapshot);
+  checked_ = *snapshot;
   unbind_unused_addresses(**snapshot);
   if ((*snapshot)->complete) become_ready();
   return {};
@@ -256,12 +260,12 @@ void Control::continue_stop() {
     const uint64_t deadline_ns = ring_.now_ns() + kNsPerSecond;
     if (access_log_ != nullptr) access_log_->stop(deadline_ns);
     admin_.stop(deadline_ns);
-    health_.stop();
+    health_.drain();
   }
   if (state_ != State::kStopping) return;
   if (access_log_ != nullptr && !access_log_->stopped()) return;
   if (discovery_ != nullptr && !discovery_->stopped()) return;
-  if (!admin_.stopped() || !health_.stopped() || ring_.in_flight() != 0) return;
+  if (!admin_.stopped() || !health_.drained() || ring_.in_flight() != 0) return;
   if (store_ != nullptr) store_->flush();
   access_log_.reset();
   workers_.join();

@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "dataplane/config/discovery/discovery_client.h"
 #include "dataplane/config/discovery/state_store.h"
+#include "dataplane/config/health_targets.h"
 #include "dataplane/config/snapshot_builder.h"
 #include "dataplane/control/inbox.h"
 #include "dataplane/control/worker_threads.h"
@@ -28,7 +29,7 @@
 
 namespace ringway::control {
 
-class Control final : private config::TransactionSink {
+class Control final : public config::TransactionSink {
  public:
   // `ring`: the control thread's own. `choice`: what the workers run on too.
   Control(const process::ProxyOptions& options, const io::RingChoice& choice, io::Ring& ring,
@@ -101,6 +102,7 @@ class Control final : private config::TransactionSink {
   std::set<ListenerAddress> bound_;
   std::map<ListenerAddress, std::vector<int>> new_sockets_;   // Bound for the transaction under way; a descriptor per worker.
   bool told_ready_ = false;
+  config::SnapshotPointer checked_;             // What the health checker knows.
   uint64_t applied_ns_ = 0;                     // Of the last snapshot; 0: none.
 };
 

@@ -81,7 +81,7 @@ observe::AdminResponse Control::configuration() const {
   observe::AdminResponse response;
   response.content_type = kJson;
   const config::ResourceSet& set = discovery_ != nullptr ? discovery_->resources() : kept_;
-  response.body = config::dump_config(*builder_.snapshot(), set);
+  response.body = config::config_dump(*builder_.snapshot(), set);
   return response;
 }
 
@@ -122,7 +122,7 @@ void Control::metrics(observe::AdminReply reply) {
     std::vector<observe::RouteLabels> labels(metrics_slots_.slots());
     for (const auto& lease : metrics_slots_.held()) {
       if (lease->slot >= labels.size()) continue;
-      labels[lease->slot] = {lease->name.namespace_name, lease->name.ingress, lease->name.service};
+      labels[lease->slot] = {lease->key.namespace_name, lease->key.ingress, lease->key.service};
     }
     route_series_.update(labels, sum.routes);
     observe::MetricsInput input = metrics_input();
@@ -148,7 +148,7 @@ observe::MetricsInput Control::metrics_input() {
       ++counts.by_condition[static_cast<size_t>(condition_of(endpoint, now_ns))];
     }
   });
-  for (const auto& certificate : snapshot.certificates) {
+  for (const auto& certificate : builder_.certificate_expiries()) {
     input.certificates.push_back({certificate.name, certificate.not_after_unix_seconds});
   }
   input.config_generation = snapshot.generation;
