@@ -65,11 +65,16 @@ def test_tunnel_outlives_configuration_changes(stack, served, backend):
     run(talk())
 
 
-def test_refused_upgrade_is_ordinary_http(stack, served):
+def test_refused_upgrade_is_an_ordinary_answer(stack, served):
+    """With its body, and then the end: what follows might have been meant for the tunnel."""
     with stack.client() as client:
         client.send(upgrade_head(served, "/status/403"))
-        assert client.reader.response().status == 403
-        assert client.request(served, "/next").json()["target"] == "/next"
+        message = client.reader.response()
+        assert message.status == 403 and message.body == b"403\n"
+        if (message.get("connection") or "").lower() == "close":
+            assert client.reader.at_end()
+        else:
+            assert client.request(served, "/next").json()["target"] == "/next"
 
 
 @pytest.mark.parametrize("name, script", [("wrong-accept", WRONG_ACCEPT), ("wrong-protocol", WRONG_PROTOCOL)])

@@ -27,7 +27,8 @@ MAY_INCLUDE = {
     "dataplane/proxy": {"dataplane/observe"},
     "dataplane/worker": {"dataplane/proxy"},
     "dataplane/process": {"dataplane/worker"},
-    "dataplane": {"dataplane/process"},
+    "dataplane/control": {"dataplane/process"},
+    "dataplane": {"dataplane/control"},
     "controlplane": set(),
     "cli": set(),
 }
