@@ -90,6 +90,7 @@ std::expected<Listener, std::string> compile_listener(const std::string& name, c
   if (in.public_port() > 65535 || in.redirect_https_port() > 65535) return std::unexpected("a port is above 65535");
   out.route_set = in.route_set().empty() ? kDefaultRouteSet : in.route_set();
   out.public_port = static_cast<uint16_t>(in.public_port());
+  if (out.public_port == 0) out.public_port = net::port_of(*net::parse_address(in.addresses(0)));
   set_number(out.redirect_https_port, in.redirect_https_port());
   auto http = compile_http(in.http(), in.tls());
   if (!http) return std::unexpected(std::move(http.error()));
