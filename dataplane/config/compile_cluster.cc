@@ -82,9 +82,11 @@ std::expected<void, std::string> compile_cluster_policy(const v1::Cluster& in, u
       std::max(outlier.base_ejection_ns, ns_or(in.outlier().max_ejection_ms(), outlier.max_ejection_ns));
   outlier.max_ejected_percent = std::min(100u, number_or(in.outlier().max_ejected_percent(), outlier.max_ejected_percent));
   out.outlier = outlier;
-  out.health_check = {};
+  out.health_check = nullptr;
   if (in.has_health_check()) {
-    if (auto done = compile_health_check(in.health_check(), out.health_check); !done) return done;
+    auto check = std::make_shared<upstream::HealthCheckPolicy>();
+    if (auto done = compile_health_check(in.health_check(), *check); !done) return done;
+    out.health_check = std::move(check);
   }
   out.service_namespace = in.metadata().namespace_();
   out.service = in.metadata().service();

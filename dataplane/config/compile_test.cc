@@ -24,7 +24,7 @@ TEST(CompileListener, Defaults) {
   ASSERT_TRUE(out.has_value());
   EXPECT_EQ(out->kind, ListenerKind::kHttp);
   EXPECT_EQ(out->route_set, "ingress");
-  EXPECT_EQ(out->public_port, 0);
+  EXPECT_EQ(out->public_port, 80);   // The bound port.
   EXPECT_EQ(out->redirect_https_port, 443);
   EXPECT_EQ(out->default_cluster_slot, route::kNoCluster);
   const HttpPolicy& http = *out->http;
@@ -104,7 +104,7 @@ TEST(CompileCluster, Defaults) {
   EXPECT_EQ(out.pool.requests_max, 10000u);
   EXPECT_EQ(out.pool.age_max_ns, 3600 * kSecond);
   EXPECT_EQ(out.pool.pending_max, 1024u);
-  EXPECT_EQ(out.health_check.kind, upstream::HealthCheckPolicy::Kind::kNone);
+  EXPECT_EQ(out.health_check, nullptr);
   EXPECT_FALSE(out.outlier.off);
   EXPECT_EQ(out.outlier.consecutive_errors, 5u);
   EXPECT_EQ(out.outlier.base_ejection_ns, 10 * kSecond);
@@ -136,7 +136,8 @@ TEST(CompileCluster, EveryField) {
   EXPECT_TRUE(out.outlier.off);
   EXPECT_EQ(out.service_namespace, "ns");
   EXPECT_EQ(out.service, "svc");
-  const upstream::HealthCheckPolicy& check = out.health_check;
+  ASSERT_NE(out.health_check, nullptr);
+  const upstream::HealthCheckPolicy& check = *out.health_check;
   EXPECT_EQ(check.kind, upstream::HealthCheckPolicy::Kind::kHttp);
   EXPECT_EQ(check.path, "/h");
   EXPECT_EQ(check.host, "x");

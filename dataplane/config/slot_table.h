@@ -40,7 +40,7 @@ class SlotTable {
   // The lease of `key`: the one that is held, or one with a free slot.
   std::shared_ptr<const Lease> take(const Key& key) {
     const std::lock_guard lock(index_->mutex);
-    const auto found = index_->by_key.find(key);
+    const auto found = index_->by_key.find(&key);
     if (found != index_->by_key.end()) {
       if (auto lease = found->second.lease.lock(); lease != nullptr) return lease;
     }
@@ -52,7 +52,8 @@ class SlotTable {
       index_->free_slots.pop_back();
     }
     lease->uid = ++index_->last_uid;
-    index_->by_key.insert_or_assign(key, Entry{lease->uid, lease});
+    if (found != index_->by_key.end()) index_->by_key.erase(found);   // Its key goes with the lease that was released.
+    index_->by_key.emplace(&lease->key, Entry{lease->uid, lease});
     return lease;
   }
 
@@ -77,17 +78,20 @@ class SlotTable {
     uint64_t uid;
     std::weak_ptr<const Lease> lease;
   };
+  struct LessKey {
+    bool operator()(const Key* a, const Key* b) const { return *a < *b; }
+  };
   // Shared with the leases, so that the last of them can give its slot back whoever is gone already.
   struct Index {
     std::mutex mutex;
-    std::map<Key, Entry> by_key;
+    std::map<const Key*, Entry, LessKey> by_key;   // Keys of the leases themselves.
     std::vector<uint32_t> free_slots;
     uint32_t slots = 0;
     uint64_t last_uid = 0;
 
     void release(const Lease& lease) {
       const std::lock_guard lock(mutex);
-      const auto found = by_key.find(lease.key);
+      const auto found = by_key.find(&lease.key);
       // The key may belong to a successor already, made between the last release and this line.
       if (found != by_key.end() && found->second.uid == lease.uid) by_key.erase(found);
       free_slots.push_back(lease.slot);

@@ -319,7 +319,13 @@ void SnapshotBuilder::commit_clusters(Stage& stage, Snapshot& next) {
                     cluster ? cluster->compiled.get() : nullptr);
     if (cluster) {
       publish(cluster->lease->slot, cluster->has_policy ? cluster->compiled : nullptr);
-      clusters_.insert_or_assign(name, *std::move(cluster));
+      // The lease stays the same as long as it is held, and with it the key.
+      if (held != clusters_.end()) {
+        held->second = *std::move(cluster);
+      } else {
+        const std::string_view key = cluster->lease->key;
+        clusters_.emplace(key, *std::move(cluster));
+      }
     } else if (held != clusters_.end()) {
       publish(held->second.lease->slot, nullptr);
       clusters_.erase(held);

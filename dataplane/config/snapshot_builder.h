@@ -13,6 +13,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -106,7 +107,7 @@ class SnapshotBuilder {
   upstream::EndpointRegistry& endpoints_;
   ClusterSlots cluster_slots_;
   RouteCompiler routes_;
-  std::unordered_map<std::string, Cluster> clusters_;
+  std::unordered_map<std::string_view, Cluster> clusters_;   // Keys lie in the entries' own leases.
   std::unordered_map<std::string, Table> tables_;       // By resource name.
   std::map<std::string, ListenerEntry> listeners_;
   std::map<std::string, CertificateEntry> certificates_;

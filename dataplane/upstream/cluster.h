@@ -41,7 +41,7 @@ struct OutlierPolicy {
 struct StatusRange { uint16_t first, last; };
 
 struct HealthCheckPolicy {
-  enum class Kind : uint8_t { kNone, kHttp, kTcp } kind = Kind::kNone;
+  enum class Kind : uint8_t { kHttp, kTcp } kind = Kind::kHttp;
   uint64_t interval_ns = 5'000'000'000;
   uint64_t timeout_ns = 1'000'000'000;
   uint32_t unhealthy_threshold = 3;
@@ -62,7 +62,7 @@ struct Cluster {
   BalancerKind balancer = BalancerKind::kRoundRobin;
   PoolLimits pool;
   OutlierPolicy outlier;
-  HealthCheckPolicy health_check;
+  std::shared_ptr<const HealthCheckPolicy> health_check;   // nullptr: no active checks.
   std::string service_namespace, service;
   std::vector<EndpointRef> endpoints;    // Order of the configuration, which is sorted.
 };

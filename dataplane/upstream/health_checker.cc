@@ -68,16 +68,16 @@ HealthChecker::HealthChecker(io::Ring& ring, io::TimerWheel& wheel, uint64_t see
 
 HealthChecker::~HealthChecker() { CHECK(probes_ == 0); }
 
-const std::string& HealthChecker::policy_of(const HealthCheckPolicy& policy) {
-  const auto [at, added] = policies_.try_emplace(content_of(policy));
-  if (added) at->second = {++last_policy_, std::make_shared<const HealthCheckPolicy>(policy), 0};
+const std::string& HealthChecker::policy_of(const std::shared_ptr<const HealthCheckPolicy>& policy) {
+  const auto [at, added] = policies_.try_emplace(content_of(*policy));
+  if (added) at->second = {++last_policy_, policy, 0};
   return at->first;
 }
 
 void HealthChecker::set_cluster(const Cluster& cluster) {
   if (draining_) return;
   std::vector<Key> keys;
-  if (cluster.health_check.kind != HealthCheckPolicy::Kind::kNone && !cluster.endpoints.empty()) {
+  if (cluster.health_check != nullptr && !cluster.endpoints.empty()) {
     const std::string& policy = policy_of(cluster.health_check);
     keys.reserve(cluster.endpoints.size());
     for (const EndpointRef& endpoint : cluster.endpoints) add_user(endpoint, policy, keys);

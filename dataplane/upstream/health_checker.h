@@ -66,7 +66,7 @@ class HealthChecker {
     uint32_t checks = 0;
   };
 
-  const std::string& policy_of(const HealthCheckPolicy& policy);   // Key in policies_, added when not there.
+  const std::string& policy_of(const std::shared_ptr<const HealthCheckPolicy>& policy);   // Key in policies_, added when not there.
   void add_user(const EndpointRef& endpoint, const std::string& policy, std::vector<Key>& keys);
   void drop_user(const Key& key);
   void destroy(Check& check);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -14,14 +15,21 @@ namespace {
 
 constexpr char kOk[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
+void change_policy(Cluster& cluster, const std::function<void(HealthCheckPolicy&)>& change) {
+  auto policy = cluster.health_check == nullptr ? std::make_shared<HealthCheckPolicy>()
+                                                : std::make_shared<HealthCheckPolicy>(*cluster.health_check);
+  change(*policy);
+  cluster.health_check = std::move(policy);
+}
+
 // Servers that answer as told, a simulated network, and the checker.
 struct World {
   explicit World(size_t endpoints, uint64_t seed = 1, io::SimFaults faults = {})
       : ring({}, {.seed = seed, .faults = faults}), wheel(ring.now_ns()), test(std::vector<uint32_t>(endpoints, 1)) {
-    HealthCheckPolicy& policy = test.cluster.health_check;
-    policy.kind = HealthCheckPolicy::Kind::kHttp;
-    policy.interval_ns = kSecond;
-    policy.timeout_ns = 300 * kMs;
+    change_policy(test.cluster, [](HealthCheckPolicy& policy) {
+      policy.interval_ns = kSecond;
+      policy.timeout_ns = 300 * kMs;
+    });
     for (size_t i = 0; i < endpoints; ++i) {
       answers[i] = kOk;
       serve(i);
@@ -77,7 +85,7 @@ struct World {
 
 TEST(HealthChecker, AsksEachEndpointOncePerInterval) {
   World world(3);
-  world.test.cluster.health_check.jitter_percent = 0;
+  change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.jitter_percent = 0; });
   world.checker->set_cluster(world.test.cluster);
   world.run_for(10 * kSecond);
   for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(world.connects[i], 10, 1);
@@ -88,12 +96,12 @@ TEST(HealthChecker, AsksEachEndpointOncePerInterval) {
 
 TEST(HealthChecker, SendsThePathAndTheHost) {
   World world(2);
-  world.test.cluster.health_check.path = "/healthz?full=1";
+  change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.path = "/healthz?full=1"; });
   world.checker->set_cluster(world.test.cluster);
   Cluster named = world.test.cluster;
   named.uid = 2;
   named.endpoints.erase(named.endpoints.begin());
-  named.health_check.host = "app.example.com";
+  change_policy(named, [](HealthCheckPolicy& policy) { policy.host = "app.example.com"; });
   world.run_for(2 * kSecond);
   EXPECT_TRUE(world.requests[0].starts_with("GET /healthz?full=1 HTTP/1.1\r\nHost: 10.0.0.1:8080\r\n")) << world.requests[0];
   world.checker->set_cluster(named);
@@ -135,8 +143,8 @@ TEST(HealthChecker, JudgesAnswers) {
     World world(1);
     world.answers[0] = c.answer;
     world.close_after[0] = c.close;
-    world.test.cluster.health_check.expected = {{200, 210}, {418, 418}};
-    world.test.cluster.health_check.body_contains = "hello";
+    change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.expected = {{200, 210}, {418, 418}}; });
+    change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.body_contains = "hello"; });
     world.checker->set_cluster(world.test.cluster);
     world.run_for(6 * kSecond);
     EXPECT_EQ(world.failed(0), !c.healthy);
@@ -146,10 +154,11 @@ TEST(HealthChecker, JudgesAnswers) {
 
 TEST(HealthChecker, ThresholdsCountInARow) {
   World world(1);
-  HealthCheckPolicy& policy = world.test.cluster.health_check;
-  policy.jitter_percent = 0;
-  policy.unhealthy_threshold = 3;
-  policy.healthy_threshold = 2;
+  change_policy(world.test.cluster, [](HealthCheckPolicy& policy) {
+    policy.jitter_percent = 0;
+    policy.unhealthy_threshold = 3;
+    policy.healthy_threshold = 2;
+  });
   world.checker->set_cluster(world.test.cluster);
   world.run_for(kSecond);   // The first check was somewhere in here; the k-th is at its offset in second k.
   ASSERT_EQ(world.connects[0], 1);
@@ -185,7 +194,7 @@ TEST(HealthChecker, NoAnswerToConnectIsATimeoutAndRefusalAFailure) {
 
 TEST(HealthChecker, TcpChecksOnlyConnect) {
   World world(2);
-  world.test.cluster.health_check.kind = HealthCheckPolicy::Kind::kTcp;
+  change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.kind = HealthCheckPolicy::Kind::kTcp; });
   world.ring.stop_serving(world.test.state(1).address);
   world.checker->set_cluster(world.test.cluster);
   world.run_for(6 * kSecond);
@@ -196,7 +205,7 @@ TEST(HealthChecker, TcpChecksOnlyConnect) {
 
 TEST(HealthChecker, ClustersOfOnePolicyShareAnEndpointsChecks) {
   World world(1);
-  world.test.cluster.health_check.jitter_percent = 0;
+  change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.jitter_percent = 0; });
   Cluster twin = world.test.cluster;
   twin.uid = 2;
   world.checker->set_cluster(world.test.cluster);
@@ -217,7 +226,7 @@ TEST(HealthChecker, AnEndpointFailsWhileAnyOfItsChecksDoes) {
   World world(1);
   Cluster strict = world.test.cluster;
   strict.uid = 2;
-  strict.health_check.body_contains = "absent";
+  change_policy(strict, [](HealthCheckPolicy& policy) { policy.body_contains = "absent"; });
   world.checker->set_cluster(world.test.cluster);
   world.checker->set_cluster(strict);
   world.run_for(6 * kSecond);
@@ -233,7 +242,7 @@ TEST(HealthChecker, AChangedPolicyKeepsTheVerdictUntilItsOwnChecksSayOtherwise) 
   world.checker->set_cluster(world.test.cluster);
   world.run_for(6 * kSecond);
   ASSERT_TRUE(world.failed(0));
-  world.test.cluster.health_check.interval_ns = 2 * kSecond;
+  change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.interval_ns = 2 * kSecond; });
   world.checker->set_cluster(world.test.cluster);
   EXPECT_TRUE(world.failed(0));
   world.answers[0] = kOk;
@@ -252,7 +261,7 @@ TEST(HealthChecker, OurOwnShortageSaysNothing) {
 
 TEST(HealthChecker, ManyEndpointsAreSpreadAndBounded) {
   World world(600);
-  world.test.cluster.health_check.timeout_ns = 900 * kMs;
+  change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.timeout_ns = 900 * kMs; });
   for (size_t i = 0; i < 600; ++i) world.ring.lose_connects(world.test.state(i).address);
   world.checker->set_cluster(world.test.cluster);
   uint32_t open_max = 0;
@@ -268,8 +277,8 @@ TEST(HealthChecker, ManyEndpointsAreSpreadAndBounded) {
 // Probes that end inside start() must not recurse through all that wait.
 TEST(HealthChecker, AShortageWithManyWaitingIsWalkedThroughInALoop) {
   World world(20'000);
-  world.test.cluster.health_check.kind = HealthCheckPolicy::Kind::kTcp;
-  world.test.cluster.health_check.timeout_ns = 100 * kSecond;
+  change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.kind = HealthCheckPolicy::Kind::kTcp; });
+  change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.timeout_ns = 100 * kSecond; });
   for (size_t i = 0; i < 20'000; ++i) world.ring.lose_connects(world.test.state(i).address);
   world.checker->set_cluster(world.test.cluster);
   world.run_for(2 * kSecond);
@@ -307,7 +316,7 @@ TEST(HealthChecker, SurvivesFaultsAndChanges) {
       Cluster cluster = all;
       cluster.uid = 1 + random.below(2);
       std::erase_if(cluster.endpoints, [&](const EndpointRef&) { return random.below(3) == 0; });
-      if (random.below(4) == 0) cluster.health_check.kind = HealthCheckPolicy::Kind::kTcp;
+      if (random.below(4) == 0) change_policy(cluster, [](HealthCheckPolicy& policy) { policy.kind = HealthCheckPolicy::Kind::kTcp; });
       if (random.below(5) == 0) {
         world.checker->remove_cluster(cluster.uid);
       } else {
