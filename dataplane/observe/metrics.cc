@@ -3,11 +3,11 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
-#include <limits>
 #include <utility>
 
 #include "base/check.h"
 #include "dataplane/http/status.h"
+#include "dataplane/observe/series_text.h"
 
 namespace ringway::observe {
 namespace {
@@ -34,20 +34,6 @@ class Families {
     void add(uint32_t value, Labels labels = {}) {
       add(static_cast<double>(value), std::move(labels));
     }
-    void add(const Histogram& histogram, Labels labels) {
-      ClientMetric& metric = family_.metric.emplace_back();
-      metric.label = std::move(labels);
-      uint64_t cumulative = 0;
-      for (size_t i = 0; i < histogram.buckets.size(); ++i) {
-        cumulative += histogram.buckets[i];
-        const double bound = i < kDurationBoundsSeconds.size()
-                                 ? kDurationBoundsSeconds[i]
-                                 : std::numeric_limits<double>::infinity();
-        metric.histogram.bucket.push_back({cumulative, bound});
-      }
-      metric.histogram.sample_count = cumulative;
-      metric.histogram.sample_sum = static_cast<double>(histogram.sum_ns) / 1e9;
-    }
 
    private:
     MetricFamily& family_;
@@ -57,9 +43,6 @@ class Families {
     return make(name, help, MetricType::Counter);
   }
   Family gauge(const char* name, const char* help) { return make(name, help, MetricType::Gauge); }
-  Family histogram(const char* name, const char* help) {
-    return make(name, help, MetricType::Histogram);
-  }
 
   std::string text() {
     std::erase_if(families_, [](const MetricFamily& family) { return family.metric.empty(); });
@@ -79,40 +62,64 @@ class Families {
   std::vector<MetricFamily> families_;
 };
 
-Labels route_labels(const RouteLabels& labels) {
-  return {{"namespace", labels.namespace_name},
-          {"ingress", labels.ingress},
-          {"service", labels.service}};
+// Series by route, by service and condition: many, so written without prometheus-cpp.
+void write_routes(std::string& out, const RouteSeries& routes) {
+  const std::vector<RouteSeries::Series> series = routes.series();
+  if (series.empty()) return;
+  std::vector<std::string> labels;
+  labels.reserve(series.size());
+  for (const auto& [route, stats] : series) {
+    labels.push_back(label_text({{"namespace", route.namespace_name},
+                                 {"ingress", route.ingress},
+                                 {"service", route.service}}));
+  }
+  out.reserve(out.size() + series.size() * 4600);  // 32 lines each; a guess that saves copies.
+  SeriesText text(out);
+  text.counter("ringway_requests_total",
+               "Requests that ended, by route and class of the answer's status; none: the client "
+               "left before an answer.");
+  static constexpr std::array<std::string_view, 6> kCodes{R"(code="none")", R"(code="1xx")",
+                                                          R"(code="2xx")",  R"(code="3xx")",
+                                                          R"(code="4xx")",  R"(code="5xx")"};
+  for (size_t i = 0; i < series.size(); ++i) {
+    for (size_t code = 0; code < kCodes.size(); ++code) {
+      const uint64_t count = series[i].stats.by_status_class[code];
+      if (count > 0) text.add(labels[i], kCodes[code], count);
+    }
+  }
+  text.histogram("ringway_request_duration_seconds",
+                 "From the first byte of a request to the end of its response.");
+  for (size_t i = 0; i < series.size(); ++i) text.add(labels[i], series[i].stats.request_duration);
+  text.histogram("ringway_upstream_response_duration_seconds",
+                 "From the request sent upstream to the head of the response.");
+  for (size_t i = 0; i < series.size(); ++i) text.add(labels[i], series[i].stats.upstream_duration);
+  const auto counter = [&](std::string_view name, std::string_view help,
+                           uint64_t RouteStats::* value) {
+    text.counter(name, help);
+    for (size_t i = 0; i < series.size(); ++i) text.add(labels[i], "", series[i].stats.*value);
+  };
+  counter("ringway_request_body_bytes_total", "Bytes of request bodies received from clients.",
+          &RouteStats::request_bytes);
+  counter("ringway_response_body_bytes_total", "Bytes of response bodies sent to clients.",
+          &RouteStats::response_bytes);
+  counter("ringway_upstream_retries_total", "Requests tried again on another endpoint.",
+          &RouteStats::retries);
 }
 
-void add_routes(Families& out, const RouteSeries& routes) {
-  auto requests = out.counter("ringway_requests_total",
-                              "Requests that ended, by route and class of the answer's status; "
-                              "code \"none\": the client left before an answer.");
-  auto durations = out.histogram("ringway_request_duration_seconds",
-                                 "From the first byte of a request to the end of its response.");
-  auto upstream_durations =
-      out.histogram("ringway_upstream_response_duration_seconds",
-                    "From the request sent upstream to the head of the response.");
-  auto request_bytes = out.counter("ringway_request_body_bytes_total",
-                                   "Bytes of request bodies received from clients.");
-  auto response_bytes =
-      out.counter("ringway_response_body_bytes_total", "Bytes of response bodies sent to clients.");
-  auto retries =
-      out.counter("ringway_upstream_retries_total", "Requests tried again on another endpoint.");
-  static constexpr std::array<const char*, 6> kCodes{"none", "1xx", "2xx", "3xx", "4xx", "5xx"};
-  for (const auto& [route, stats] : routes.series()) {
-    for (size_t code = 0; code < kCodes.size(); ++code) {
-      if (stats.by_status_class[code] == 0) continue;
-      Labels labels = route_labels(route);
-      labels.push_back({"code", kCodes[code]});
-      requests.add(stats.by_status_class[code], std::move(labels));
+void write_endpoints(std::string& out, const std::vector<ClusterEndpoints>& clusters) {
+  if (clusters.empty()) return;
+  SeriesText text(out);
+  text.gauge("ringway_endpoints",
+             "Endpoints by service and condition: healthy, unhealthy (active checks), ejected "
+             "(errors in a row), draining (terminating).");
+  for (const ClusterEndpoints& cluster : clusters) {
+    const std::string labels = label_text({{"namespace", cluster.namespace_name},
+                                           {"service", cluster.service},
+                                           {"port", cluster.port}});
+    for (size_t i = 0; i < cluster.by_condition.size(); ++i) {
+      text.add(labels, label_text({{"condition", kEndpointConditions[i]}}),
+               cluster.by_condition[i]);
     }
-    durations.add(stats.request_duration, route_labels(route));
-    upstream_durations.add(stats.upstream_duration, route_labels(route));
-    request_bytes.add(stats.request_bytes, route_labels(route));
-    response_bytes.add(stats.response_bytes, route_labels(route));
-    retries.add(stats.retries, route_labels(route));
   }
 }
 
@@ -245,17 +252,6 @@ void add_configuration(Families& out, const MetricsInput& input) {
   for (const CertificateExpiry& one : input.certificates) {
     certificates.add(static_cast<double>(one.not_after_unix_seconds), {{"certificate", one.name}});
   }
-  auto endpoints = out.gauge("ringway_endpoints",
-                             "Endpoints by service and condition: healthy, unhealthy (active "
-                             "checks), ejected (errors in a row), draining (terminating).");
-  for (const ClusterEndpoints& cluster : input.endpoints) {
-    for (size_t i = 0; i < cluster.by_condition.size(); ++i) {
-      endpoints.add(cluster.by_condition[i], {{"namespace", cluster.namespace_name},
-                                              {"service", cluster.service},
-                                              {"port", cluster.port},
-                                              {"condition", kEndpointConditions[i]}});
-    }
-  }
 }
 
 void add_logs(Families& out, const MetricsInput& input) {
@@ -354,13 +350,15 @@ std::string render_metrics(const MetricsInput& input) {
   Families families;
   add_process(families, input);
   add_configuration(families, input);
-  add_routes(families, *input.routes);
   add_downstream(families, *input.stats);
   add_upstream(families, *input.stats);
   add_errors(families, *input.stats);
   add_rings(families, input);
   add_logs(families, input);
-  return families.text();
+  std::string text = families.text();
+  write_routes(text, *input.routes);
+  write_endpoints(text, input.endpoints);
+  return text;
 }
 
 }  // namespace ringway::observe

@@ -184,6 +184,17 @@ TEST(MetricsTest, TextIsStrictlyWellFormed) {
       1'800'000'000);
   EXPECT_EQ(out.series.at("ringway_workers"), 2);
   EXPECT_EQ(out.types.at("ringway_request_duration_seconds"), "histogram");
+  const std::string of_none = R"({namespace="",ingress="_none",service="")";
+  const std::string duration = "ringway_request_duration_seconds";
+  EXPECT_EQ(out.series.at(duration + "_bucket" + of_none + R"(,le="0.005"})"), 2);
+  EXPECT_EQ(out.series.at(duration + "_bucket" + of_none + R"(,le="0.01"})"), 3);
+  EXPECT_EQ(out.series.at(duration + "_count" + of_none + "}"), 3);
+  EXPECT_DOUBLE_EQ(out.series.at(duration + "_sum" + of_none + "}"), 0.009);
+  for (const double bound : kDurationBoundsSeconds) {
+    EXPECT_TRUE(out.series.contains(duration + "_bucket" + of_none + ",le=\"" +
+                                    (std::ostringstream() << bound).str() + "\"}"))
+        << bound;
+  }
   EXPECT_GT(out.series.at("process_resident_memory_bytes"), 1e6);
   EXPECT_GT(out.series.at("process_open_fds"), 2);
   EXPECT_GE(out.series.at("process_threads"), 1);
