@@ -74,7 +74,8 @@ Taken take_format(ControllerOptions& options, std::string_view value) {
 }
 
 // Flags with a value. false: no such flag.
-Taken take(ControllerOptions& options, Flags& flags, std::string_view name, const std::string& value, bool& known) {
+Taken take(ControllerOptions& options, Flags& flags, std::string_view name,
+           const std::string& value, bool& known) {
   known = true;
   if (name == "--source") return take_source(options, value);
   if (name == "--default-backend") return take_backend(options, value);
@@ -108,11 +109,15 @@ Taken take(ControllerOptions& options, Flags& flags, std::string_view name, cons
   return {};
 }
 
-std::expected<ControllerOptions, std::string> complete(ControllerOptions options, const Flags& flags) {
+std::expected<ControllerOptions, std::string> complete(ControllerOptions options,
+                                                       const Flags& flags) {
   if (options.directory.empty()) return std::unexpected("--source is missing: dir:DIRECTORY");
-  if (options.server.listen.empty()) return std::unexpected("--listen is missing: unix:/path or host:port");
-  if (auto checked = serve::DiscoveryServer::check(options.server); !checked) return std::unexpected("--listen: " + checked.error());
-  if (options.admin != "off" && options.admin.find(':') == std::string::npos) return std::unexpected("--admin: want host:port or off");
+  if (options.server.listen.empty())
+    return std::unexpected("--listen is missing: unix:/path or host:port");
+  if (auto checked = serve::DiscoveryServer::check(options.server); !checked)
+    return std::unexpected("--listen: " + checked.error());
+  if (options.admin != "off" && options.admin.find(':') == std::string::npos)
+    return std::unexpected("--admin: want host:port or off");
   translate::Options& out = options.translate;
   const auto addresses = [](const std::vector<std::string>& named, uint16_t port) {
     if (!named.empty() || port == 0) return named;
@@ -131,7 +136,8 @@ std::expected<ControllerOptions, std::string> complete(ControllerOptions options
 std::expected<ControllerOptions, std::string> parse_controller_flags(int argc, char** argv) {
   ControllerOptions options;
   Flags flags;
-  // A directory is written by whoever owns the machine: addresses of this machine are meant, and nobody writes an IngressClass for a try.
+  // A directory is written by whoever owns the machine: addresses of this machine are meant, and
+  // nobody writes an IngressClass for a try.
   options.translate.loopback_endpoints = true;
   options.translate.classless = translate::Classless::kServedWithoutClasses;
   for (int i = 1; i < argc; ++i) {
@@ -158,7 +164,8 @@ std::expected<ControllerOptions, std::string> parse_controller_flags(int argc, c
     if (split && i + 1 >= argc) {
       bool known = name.starts_with("--");
       if (known) (void)take(options, flags, name, "", known);
-      return std::unexpected(known ? name + ": value is missing" : "unknown flag \"" + name + "\"; see --help");
+      return std::unexpected(known ? name + ": value is missing"
+                                   : "unknown flag \"" + name + "\"; see --help");
     }
     const std::string value(split ? std::string_view(argv[i + 1]) : argument.substr(equals + 1));
     bool known = false;

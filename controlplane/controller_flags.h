@@ -15,8 +15,8 @@ namespace ringway {
 struct ControllerOptions {
   bool help = false;
   bool version = false;
-  std::string directory;             // --source dir:DIR
-  std::string admin = "off";         // "off" or "host:port"
+  std::string directory;      // --source dir:DIR
+  std::string admin = "off";  // "off" or "host:port"
   serve::ServerOptions server;
   translate::Options translate;
   snapshot::RemovalGuardOptions guard;

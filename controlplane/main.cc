@@ -19,11 +19,13 @@
 namespace ringway {
 namespace {
 
-// gRPC's own lines (TLS handshakes of strangers, mostly) in the form of ours, and not for every port scan.
+// gRPC's own lines (TLS handshakes of strangers, mostly) in the form of ours, and not for every
+// port scan.
 void log_grpc(gpr_log_func_args* line) {
   static LogLimiter limiter;
-  log_limited(limiter, monotonic_ns(), line->severity == GPR_LOG_SEVERITY_ERROR ? LogLevel::kWarning : LogLevel::kDebug, "grpc: {}",
-              line->message);
+  log_limited(limiter, monotonic_ns(),
+              line->severity == GPR_LOG_SEVERITY_ERROR ? LogLevel::kWarning : LogLevel::kDebug,
+              "grpc: {}", line->message);
 }
 
 sigset_t end_signals() {
@@ -56,7 +58,8 @@ int serve_until_signal(const ControllerOptions& options) {
     if (!started) return fail(started.error());
     admin = std::move(*started);
   }
-  log_info("ringway-controller {}: {} for proxies at {}", RINGWAY_VERSION, options.directory, options.server.listen);
+  log_info("ringway-controller {}: {} for proxies at {}", RINGWAY_VERSION, options.directory,
+           options.server.listen);
 
   std::atomic<bool> stopping = false;
   std::atomic<bool> failed = false;
@@ -92,7 +95,9 @@ int main(int argc, char** argv) {
   }
   if (options->help) return std::fputs(ringway::controller_usage().c_str(), stdout) < 0 ? 1 : 0;
   if (options->version) return std::puts("ringway-controller " RINGWAY_VERSION) < 0 ? 1 : 0;
-  ringway::setup_log({.level = options->log_level, .format = options->log_format, .program = "ringway-controller"});
+  ringway::setup_log({.level = options->log_level,
+                      .format = options->log_format,
+                      .program = "ringway-controller"});
   gpr_set_log_function(ringway::log_grpc);
   try {
     return ringway::serve_until_signal(*options);

@@ -1,4 +1,5 @@
-// source → translate → store → proxies, one batch after the other on one thread. While a batch is translated the source collects the next.
+// source → translate → store → proxies, one batch after the other on one thread. While a batch is
+// translated the source collects the next.
 //
 // Thread rule: run() on a thread of its own until the source is stopped.
 #pragma once
@@ -19,22 +20,24 @@
 
 namespace ringway {
 
-// Logs each problem once when it appears and once when it is gone. Where in its file it stands does not make it another problem.
+// Logs each problem once when it appears and once when it is gone. Where in its file it stands does
+// not make it another problem.
 class ProblemLog {
  public:
   // All problems as they stand.
-  void update(const std::vector<model::Problem>& from_source, const std::vector<model::Problem>& from_translation,
-              serve::PipelineStats& stats);
+  void update(const std::vector<model::Problem>& from_source,
+              const std::vector<model::Problem>& from_translation, serve::PipelineStats& stats);
 
  private:
-  using Identity = std::tuple<model::ObjectKey, std::string, std::string, model::Reason, std::string>;  // Object, file, field, reason, message.
+  using Identity = std::tuple<model::ObjectKey, std::string, std::string, model::Reason,
+                              std::string>;  // Object, file, field, reason, message.
   std::set<Identity> known_;
 };
 
 class Pipeline {
  public:
-  Pipeline(source::Source& source, translate::Options options, snapshot::RemovalGuardOptions guard, snapshot::Store& store,
-           serve::DiscoveryServer& server, serve::PipelineStats& stats);
+  Pipeline(source::Source& source, translate::Options options, snapshot::RemovalGuardOptions guard,
+           snapshot::Store& store, serve::DiscoveryServer& server, serve::PipelineStats& stats);
   void run(const std::atomic<bool>& stopping);
 
  private:

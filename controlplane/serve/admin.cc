@@ -15,9 +15,10 @@ namespace {
 using nlohmann::json;
 
 void answer(mg_connection* connection, int status, const char* type, const std::string& body) {
-  mg_printf(connection,
-            "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status,
-            status == 200 ? "OK" : "Service Unavailable", type, body.size());
+  mg_printf(
+      connection,
+      "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+      status, status == 200 ? "OK" : "Service Unavailable", type, body.size());
   mg_write(connection, body.data(), body.size());
 }
 
@@ -57,7 +58,9 @@ json describe(const ProxyStatus& proxy) {
   };
   if (!proxy.reconnect_reason.empty()) out["reconnectReason"] = proxy.reconnect_reason;
   if (!proxy.nack_reason.empty()) {
-    out["lastNack"] = {{"version", proxy.nack_version}, {"resource", proxy.nack_resource}, {"reason", proxy.nack_reason}};
+    out["lastNack"] = {{"version", proxy.nack_version},
+                       {"resource", proxy.nack_resource},
+                       {"reason", proxy.nack_reason}};
   }
   return out;
 }
@@ -65,27 +68,36 @@ json describe(const ProxyStatus& proxy) {
 }  // namespace
 
 std::string proxies_json(const DiscoveryServer& server, const snapshot::Store& store) {
-  json out = {{"version", store.version()}, {"resources", json::object()}, {"proxies", json::array()}};
-  for (const auto& [type, count] : store.counts()) out["resources"][std::string(type_name(type))] = count;
+  json out = {
+      {"version", store.version()}, {"resources", json::object()}, {"proxies", json::array()}};
+  for (const auto& [type, count] : store.counts())
+    out["resources"][std::string(type_name(type))] = count;
   for (const ProxyStatus& proxy : server.proxies()) out["proxies"].push_back(describe(proxy));
   return out.dump(2, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
 class AdminServer::Civet {
  public:
-  Civet(const std::string& address, const DiscoveryServer& server, const snapshot::Store& store, const PipelineStats& stats)
+  Civet(const std::string& address, const DiscoveryServer& server, const snapshot::Store& store,
+        const PipelineStats& stats)
       : metrics_(server, store, stats),
         health_("text/plain", [] { return std::pair(200, std::string("ok\n")); }),
         ready_("text/plain",
                [&stats] {
-                 return stats.first_batch_done ? std::pair(200, std::string("ok\n"))
-                                               : std::pair(503, std::string("not ready: the objects are not read yet\n"));
+                 return stats.first_batch_done
+                            ? std::pair(200, std::string("ok\n"))
+                            : std::pair(503,
+                                        std::string("not ready: the objects are not read yet\n"));
                }),
         exposition_("text/plain; version=0.0.4",
-                    [this] { return std::pair(200, prometheus::TextSerializer().Serialize(metrics_.Collect())); }),
-        proxies_("application/json", [&server, &store] { return std::pair(200, proxies_json(server, store)); }),
-        server_(std::vector<std::string>{"listening_ports", address, "num_threads", "2", "request_timeout_ms", "5000",
-                                         "enable_keep_alive", "no"}) {
+                    [this] {
+                      return std::pair(200,
+                                       prometheus::TextSerializer().Serialize(metrics_.Collect()));
+                    }),
+        proxies_("application/json",
+                 [&server, &store] { return std::pair(200, proxies_json(server, store)); }),
+        server_(std::vector<std::string>{"listening_ports", address, "num_threads", "2",
+                                         "request_timeout_ms", "5000", "enable_keep_alive", "no"}) {
     server_.addHandler("/healthz$", health_);
     server_.addHandler("/readyz$", ready_);
     server_.addHandler("/metrics$", exposition_);
@@ -101,10 +113,12 @@ class AdminServer::Civet {
   CivetServer server_;  // Last: its threads use what is above.
 };
 
-std::expected<std::unique_ptr<AdminServer>, std::string> AdminServer::start(const std::string& address, const DiscoveryServer& server,
-                                                                            const snapshot::Store& store, const PipelineStats& stats) {
+std::expected<std::unique_ptr<AdminServer>, std::string> AdminServer::start(
+    const std::string& address, const DiscoveryServer& server, const snapshot::Store& store,
+    const PipelineStats& stats) {
   try {
-    return std::unique_ptr<AdminServer>(new AdminServer(std::make_unique<Civet>(address, server, store, stats)));
+    return std::unique_ptr<AdminServer>(
+        new AdminServer(std::make_unique<Civet>(address, server, store, stats)));
   } catch (const CivetException&) {
     return std::unexpected("cannot listen on admin address " + address);
   }

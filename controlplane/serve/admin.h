@@ -1,4 +1,5 @@
-// What people and Kubernetes ask the controller: /healthz, /readyz, /metrics, /proxies (JSON) on an address of its own.
+// What people and Kubernetes ask the controller: /healthz, /readyz, /metrics, /proxies (JSON) on an
+// address of its own.
 #pragma once
 
 #include <expected>
@@ -15,9 +16,11 @@ std::string proxies_json(const DiscoveryServer& server, const snapshot::Store& s
 
 class AdminServer {
  public:
-  // `address`: "127.0.0.1:10256", "[::1]:10256". What is referred to outlives the server. The error is one line.
-  static std::expected<std::unique_ptr<AdminServer>, std::string> start(const std::string& address, const DiscoveryServer& server,
-                                                                        const snapshot::Store& store, const PipelineStats& stats);
+  // `address`: "127.0.0.1:10256", "[::1]:10256". What is referred to outlives the server. The error
+  // is one line.
+  static std::expected<std::unique_ptr<AdminServer>, std::string> start(
+      const std::string& address, const DiscoveryServer& server, const snapshot::Store& store,
+      const PipelineStats& stats);
   ~AdminServer();
 
  private:

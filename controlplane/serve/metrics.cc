@@ -13,8 +13,8 @@ namespace {
 
 using Labels = std::vector<prometheus::ClientMetric::Label>;
 
-prometheus::MetricFamily& family(std::vector<prometheus::MetricFamily>& out, const char* name, const char* help,
-                                 prometheus::MetricType type) {
+prometheus::MetricFamily& family(std::vector<prometheus::MetricFamily>& out, const char* name,
+                                 const char* help, prometheus::MetricType type) {
   prometheus::MetricFamily& made = out.emplace_back();
   made.name = std::string("ringway_controller_") + name;
   made.help = help;
@@ -31,12 +31,18 @@ void add(prometheus::MetricFamily& to, double value, Labels labels = {}) {
 constexpr auto kCounter = prometheus::MetricType::Counter;
 constexpr auto kGauge = prometheus::MetricType::Gauge;
 
-void add_pipeline(std::vector<prometheus::MetricFamily>& out, const PipelineStats& stats, const snapshot::Store& store) {
-  add(family(out, "batches_total", "Batches of object changes translated.", kCounter), stats.batches);
-  add(family(out, "configurations_total", "Batches that changed the configuration.", kCounter), stats.published);
-  add(family(out, "translate_seconds_total", "Time spent translating.", kCounter), stats.translate_ns_total / 1e9);
-  add(family(out, "translate_last_seconds", "Time of the last translation.", kGauge), stats.translate_ns_last / 1e9);
-  add(family(out, "removals_held", "Resources whose mass removal is held back.", kGauge), stats.removals_held);
+void add_pipeline(std::vector<prometheus::MetricFamily>& out, const PipelineStats& stats,
+                  const snapshot::Store& store) {
+  add(family(out, "batches_total", "Batches of object changes translated.", kCounter),
+      stats.batches);
+  add(family(out, "configurations_total", "Batches that changed the configuration.", kCounter),
+      stats.published);
+  add(family(out, "translate_seconds_total", "Time spent translating.", kCounter),
+      stats.translate_ns_total / 1e9);
+  add(family(out, "translate_last_seconds", "Time of the last translation.", kGauge),
+      stats.translate_ns_last / 1e9);
+  add(family(out, "removals_held", "Resources whose mass removal is held back.", kGauge),
+      stats.removals_held);
   add(family(out, "changed_timestamp_seconds", "When the configuration changed last.", kGauge),
       static_cast<double>(stats.changed_at_s));
   auto& problems = family(out, "problems", "Problems of the objects as they stand.", kGauge);
@@ -51,18 +57,23 @@ void add_pipeline(std::vector<prometheus::MetricFamily>& out, const PipelineStat
 void add_proxies(std::vector<prometheus::MetricFamily>& out, const DiscoveryServer& server) {
   const std::vector<ProxyStatus> proxies = server.proxies();
   const DiscoveryServer::Totals totals = server.totals();
-  add(family(out, "proxies_connected", "Proxies with an open stream.", kGauge), static_cast<double>(proxies.size()));
+  add(family(out, "proxies_connected", "Proxies with an open stream.", kGauge),
+      static_cast<double>(proxies.size()));
   add(family(out, "connects_total", "Streams opened by proxies.", kCounter), totals.connects);
-  add(family(out, "refused_total", "Streams ended for a wrong or forbidden message.", kCounter), totals.refused);
+  add(family(out, "refused_total", "Streams ended for a wrong or forbidden message.", kCounter),
+      totals.refused);
   add(family(out, "acks_total", "Transactions accepted by proxies.", kCounter), totals.acks);
   add(family(out, "nacks_total", "Transactions refused by proxies.", kCounter), totals.nacks);
   add(family(out, "transactions_total", "Transactions sent.", kCounter), totals.transactions);
   add(family(out, "sent_bytes_total", "Bytes of transactions sent.", kCounter), totals.bytes_sent);
-  auto& in_sync = family(out, "proxy_in_sync", "1: the proxy runs the whole current configuration.", kGauge);
-  auto& withheld = family(out, "proxy_withheld_resources", "Resources this proxy refused and that are unchanged since.", kGauge);
+  auto& in_sync =
+      family(out, "proxy_in_sync", "1: the proxy runs the whole current configuration.", kGauge);
+  auto& withheld = family(out, "proxy_withheld_resources",
+                          "Resources this proxy refused and that are unchanged since.", kGauge);
   std::string_view last;
   for (const ProxyStatus& proxy : proxies) {
-    if (proxy.node_id == last) continue;  // A half-open stream beside its successor: one series per node.
+    if (proxy.node_id == last)
+      continue;  // A half-open stream beside its successor: one series per node.
     last = proxy.node_id;
     add(in_sync, proxy.in_sync ? 1 : 0, {{"proxy", proxy.node_id}});
     add(withheld, proxy.withheld, {{"proxy", proxy.node_id}});

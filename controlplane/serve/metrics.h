@@ -1,5 +1,5 @@
-// The controller's metrics, gathered when they are asked for. Label values are resource types, problem reasons and node ids of
-// connected (authenticated) proxies: bounded by proxies_max.
+// The controller's metrics, gathered when they are asked for. Label values are resource types,
+// problem reasons and node ids of connected (authenticated) proxies: bounded by proxies_max.
 #pragma once
 
 #include <prometheus/collectable.h>
@@ -17,18 +17,19 @@ namespace ringway::serve {
 struct PipelineStats {
   std::atomic<bool> first_batch_done = false;
   std::atomic<uint64_t> batches = 0;
-  std::atomic<uint64_t> published = 0;              // Batches that changed the configuration.
+  std::atomic<uint64_t> published = 0;  // Batches that changed the configuration.
   std::atomic<uint64_t> translate_ns_total = 0;
   std::atomic<uint64_t> translate_ns_last = 0;
-  std::atomic<uint64_t> problems_errors = 0;        // As they stand.
+  std::atomic<uint64_t> problems_errors = 0;  // As they stand.
   std::atomic<uint64_t> problems_warnings = 0;
-  std::atomic<uint64_t> removals_held = 0;          // By the removal guard.
-  std::atomic<int64_t> changed_at_s = 0;            // Since the epoch; 0 = never.
+  std::atomic<uint64_t> removals_held = 0;  // By the removal guard.
+  std::atomic<int64_t> changed_at_s = 0;    // Since the epoch; 0 = never.
 };
 
 class ControllerMetrics final : public prometheus::Collectable {
  public:
-  ControllerMetrics(const DiscoveryServer& server, const snapshot::Store& store, const PipelineStats& stats)
+  ControllerMetrics(const DiscoveryServer& server, const snapshot::Store& store,
+                    const PipelineStats& stats)
       : server_(server), store_(store), stats_(stats) {}
   std::vector<prometheus::MetricFamily> Collect() const override;
 

@@ -12,7 +12,8 @@ namespace {
 using snapshot::Difference;
 using snapshot::Key;
 
-// A proxy that refuses one resource after the other is waited for, instead of being sent everything for every one.
+// A proxy that refuses one resource after the other is waited for, instead of being sent everything
+// for every one.
 constexpr uint32_t kRefusalsMax = 64;
 constexpr size_t kReasonBytesMax = 300;
 
@@ -26,12 +27,18 @@ std::string one_line(std::string_view text) {
 
 std::string_view type_name(v1::ResourceType type) {
   switch (type) {
-    case v1::RESOURCE_TYPE_LISTENER: return "listener";
-    case v1::RESOURCE_TYPE_ROUTE_TABLE: return "route_table";
-    case v1::RESOURCE_TYPE_CLUSTER: return "cluster";
-    case v1::RESOURCE_TYPE_ENDPOINTS: return "endpoints";
-    case v1::RESOURCE_TYPE_CERTIFICATE: return "certificate";
-    default: return "resource";
+    case v1::RESOURCE_TYPE_LISTENER:
+      return "listener";
+    case v1::RESOURCE_TYPE_ROUTE_TABLE:
+      return "route_table";
+    case v1::RESOURCE_TYPE_CLUSTER:
+      return "cluster";
+    case v1::RESOURCE_TYPE_ENDPOINTS:
+      return "endpoints";
+    case v1::RESOURCE_TYPE_CERTIFICATE:
+      return "certificate";
+    default:
+      return "resource";
   }
 }
 
@@ -39,7 +46,8 @@ void ProxyCursor::on_hello(const v1::Hello& hello) {
   CHECK(!greeted_);
   greeted_ = true;
   wildcard_ = hello.wildcard();
-  for (const v1::ResourceVersion& held : hello.held()) held_[{held.type(), held.name()}] = held.version();
+  for (const v1::ResourceVersion& held : hello.held())
+    held_[{held.type(), held.name()}] = held.version();
   status_.node_id = one_line(hello.node_id());
   status_.proxy_version = one_line(hello.proxy_version());
   status_.reconnect_reason = one_line(hello.error());
@@ -80,7 +88,8 @@ Difference ProxyCursor::difference() const {
   return out;
 }
 
-// Takes out what was refused in this very version. A full state keeps the proxy's older version of it, if it has one.
+// Takes out what was refused in this very version. A full state keeps the proxy's older version of
+// it, if it has one.
 void ProxyCursor::withhold(Difference& difference) const {
   if (withheld_.empty()) return;
   uint64_t taken_out = 0;
@@ -93,15 +102,18 @@ void ProxyCursor::withhold(Difference& difference) const {
     return true;
   });
   if (taken_out == 0) return;
-  difference.version += "-less-" + std::to_string(taken_out % 1'000'000);  // Another content, another version.
+  difference.version +=
+      "-less-" + std::to_string(taken_out % 1'000'000);  // Another content, another version.
 }
 
 bool ProxyCursor::begin() {
   if (!greeted_ || writer_ != nullptr) return false;
   const uint64_t now = store_.sequence();
   if (synced_once_ && now == cursor_ && unanswered_names_.empty()) return false;
-  if (!refused_version_.empty() && store_.version() == refused_version_ && unanswered_names_.empty()) return false;
-  if (!begun_) cursor_ = now;   // floor() protects what the first transaction will be followed by.
+  if (!refused_version_.empty() && store_.version() == refused_version_ &&
+      unanswered_names_.empty())
+    return false;
+  if (!begun_) cursor_ = now;  // floor() protects what the first transaction will be followed by.
   begun_ = true;
   Difference next = difference();
   if (synced_once_ && next.empty()) {
@@ -113,7 +125,8 @@ bool ProxyCursor::begin() {
   ++status_.transactions;
   status_.resources_sent += next.upserts.size() + next.removals.size();
   status_.sent_version = next.version;
-  writer_ = std::make_unique<snapshot::TransactionWriter>(std::move(next), std::to_string(++nonce_));
+  writer_ =
+      std::make_unique<snapshot::TransactionWriter>(std::move(next), std::to_string(++nonce_));
   return true;
 }
 
@@ -123,13 +136,16 @@ void ProxyCursor::next_message(v1::Transaction& message) {
   status_.bytes_sent += message.ByteSizeLong();
 }
 
-bool ProxyCursor::answers(const std::string& nonce) const { return awaiting_answer() && writer_->nonce() == nonce; }
+bool ProxyCursor::answers(const std::string& nonce) const {
+  return awaiting_answer() && writer_->nonce() == nonce;
+}
 
 bool ProxyCursor::on_ack(const v1::Ack& ack) {
   if (!answers(ack.nonce())) return false;
   const Difference& sent = writer_->difference();
   cursor_ = sent.sequence;
-  for (const snapshot::ResourcePtr& resource : sent.upserts) withheld_.erase({snapshot::type_of(*resource), resource->name()});
+  for (const snapshot::ResourcePtr& resource : sent.upserts)
+    withheld_.erase({snapshot::type_of(*resource), resource->name()});
   for (const Key& key : sent.removals) withheld_.erase(key);
   synced_once_ = true;
   held_.clear();
@@ -150,9 +166,10 @@ bool ProxyCursor::on_nack(const v1::Nack& nack) {
   status_.nack_reason = one_line(nack.reason());
   status_.nack_version = sent.version;
   status_.nack_resource = std::string(type_name(nack.type())) + " " + one_line(nack.name());
-  const auto at_fault = std::ranges::find_if(sent.upserts, [&](const snapshot::ResourcePtr& resource) {
-    return snapshot::type_of(*resource) == nack.type() && resource->name() == nack.name();
-  });
+  const auto at_fault =
+      std::ranges::find_if(sent.upserts, [&](const snapshot::ResourcePtr& resource) {
+        return snapshot::type_of(*resource) == nack.type() && resource->name() == nack.name();
+      });
   if (at_fault != sent.upserts.end() && ++refusals_in_a_row_ <= kRefusalsMax) {
     withheld_[{nack.type(), nack.name()}] = (*at_fault)->version();
   } else {
@@ -175,7 +192,8 @@ void ProxyCursor::report(ProxyStatus& status) const {
   status.connected_at_s = connected_at_s;
   status.awaiting_answer = writer_ != nullptr;
   status.withheld = withheld_.size();
-  status.in_sync = synced_once_ && writer_ == nullptr && cursor_ == store_.sequence() && withheld_.empty();
+  status.in_sync =
+      synced_once_ && writer_ == nullptr && cursor_ == store_.sequence() && withheld_.empty();
 }
 
 }  // namespace ringway::serve

@@ -1,9 +1,10 @@
 // What one proxy has, is being sent, and has refused: the decisions of a stream without gRPC.
 //
 // Not synchronised: the stream's lock.
-// Invariants: (1) at most one transaction is unanswered; (2) a refused transaction is not sent again unchanged: the resource at
-// fault is withheld in that version, or, when none was named, nothing is sent until the configuration is another;
-// (3) after the answer to the last transaction the proxy holds the store's state, less what is withheld.
+// Invariants: (1) at most one transaction is unanswered; (2) a refused transaction is not sent
+// again unchanged: the resource at fault is withheld in that version, or, when none was named,
+// nothing is sent until the configuration is another; (3) after the answer to the last transaction
+// the proxy holds the store's state, less what is withheld.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,8 @@ class ProxyCursor {
   bool on_ack(const v1::Ack& ack);
   bool on_nack(const v1::Nack& nack);
 
-  // Starts the next transaction when one is due: after Hello, when nothing is unanswered and something changed.
+  // Starts the next transaction when one is due: after Hello, when nothing is unanswered and
+  // something changed.
   bool begin();
   // The rest of the transaction in flight. REQUIRES: writing().
   void next_message(v1::Transaction& message);
@@ -39,7 +41,9 @@ class ProxyCursor {
   bool awaiting_answer() const { return writer_ != nullptr && writer_->done(); }
 
   // Removals up to this sequence are not needed any more; nullopt before the first transaction.
-  std::optional<uint64_t> floor() const { return greeted_ && begun_ ? std::optional(cursor_) : std::nullopt; }
+  std::optional<uint64_t> floor() const {
+    return greeted_ && begun_ ? std::optional(cursor_) : std::nullopt;
+  }
   void report(ProxyStatus& status) const;
 
  private:
@@ -50,16 +54,17 @@ class ProxyCursor {
 
   const snapshot::Store& store_;
   bool greeted_ = false;
-  bool begun_ = false;               // The first transaction is sent: cursor_ counts.
-  bool synced_once_ = false;         // It is accepted: what follows are differences.
+  bool begun_ = false;        // The first transaction is sent: cursor_ counts.
+  bool synced_once_ = false;  // It is accepted: what follows are differences.
   bool wildcard_ = true;
-  std::map<snapshot::Key, uint64_t> held_;        // From Hello, until the first transaction is accepted.
+  std::map<snapshot::Key, uint64_t> held_;  // From Hello, until the first transaction is accepted.
   std::set<snapshot::Key> subscribed_;
-  std::set<snapshot::Key> unanswered_names_;      // On-demand names to be answered or taken back by the next transaction.
+  std::set<snapshot::Key>
+      unanswered_names_;  // On-demand names to be answered or taken back by the next transaction.
   std::set<snapshot::Key> names_in_flight_;
-  std::map<snapshot::Key, uint64_t> withheld_;    // Refused, by version.
+  std::map<snapshot::Key, uint64_t> withheld_;  // Refused, by version.
   uint64_t cursor_ = 0;
-  std::string refused_version_;      // Refused without a resource: wait for another.
+  std::string refused_version_;  // Refused without a resource: wait for another.
   uint32_t refusals_in_a_row_ = 0;
   uint64_t nonce_ = 0;
   std::unique_ptr<snapshot::TransactionWriter> writer_;

@@ -16,7 +16,8 @@ PeerIdentity identify(const grpc::CallbackServerContext& context) {
   const auto auth = context.auth_context();
   if (auth == nullptr || !auth->IsPeerAuthenticated()) return identity;
   identity.tls = true;
-  for (const grpc::string_ref& name : auth->GetPeerIdentity()) identity.names.emplace_back(name.data(), name.size());
+  for (const grpc::string_ref& name : auth->GetPeerIdentity())
+    identity.names.emplace_back(name.data(), name.size());
   return identity;
 }
 
@@ -65,8 +66,12 @@ std::vector<ProxyStatus> StreamRegistry::proxies() const {
     const std::lock_guard lock(mutex_);
     for (const ProxyStream* stream : streams_) out.push_back(stream->report());
   }
-  std::erase_if(out, [](const ProxyStatus& status) { return status.node_id.empty(); });  // Hello has not come.
-  std::ranges::sort(out, {}, [](const ProxyStatus& status) { return std::tie(status.node_id, status.connected_at_s); });
+  std::erase_if(out, [](const ProxyStatus& status) {
+    return status.node_id.empty();
+  });  // Hello has not come.
+  std::ranges::sort(out, {}, [](const ProxyStatus& status) {
+    return std::tie(status.node_id, status.connected_at_s);
+  });
   return out;
 }
 
@@ -95,7 +100,8 @@ ProxyStream::ProxyStream(StreamRegistry& registry, grpc::CallbackServerContext& 
   status_.peer = identity_.peer;
   if (!identity_.names.empty()) status_.identity = identity_.names.front();
   status_.connected_at_s = wall_clock_ns() / static_cast<int64_t>(kNsPerSecond);
-  const bool admitted = registry.add(*this);  // Others see the stream from here on; it is quiet until Hello.
+  const bool admitted =
+      registry.add(*this);  // Others see the stream from here on; it is quiet until Hello.
   const std::lock_guard lock(mutex_);
   if (!admitted) {
     finish({grpc::StatusCode::RESOURCE_EXHAUSTED, "too many proxies are connected"});
@@ -112,7 +118,8 @@ void ProxyStream::OnReadDone(bool ok) {
   grpc::Status status = take(incoming_);
   if (!status.ok()) {
     registry_.count_refused();
-    log_warning("proxy \"{}\" ({}) is refused: {}", status_.node_id, status_.peer, status.error_message());
+    log_warning("proxy \"{}\" ({}) is refused: {}", status_.node_id, status_.peer,
+                status.error_message());
     return finish(std::move(status));
   }
   pump();
@@ -121,20 +128,27 @@ void ProxyStream::OnReadDone(bool ok) {
 
 grpc::Status ProxyStream::take(const v1::ProxyMessage& message) {
   if (!greeted_) {
-    if (!message.has_hello()) return {grpc::StatusCode::INVALID_ARGUMENT, "the first message must be Hello"};
+    if (!message.has_hello())
+      return {grpc::StatusCode::INVALID_ARGUMENT, "the first message must be Hello"};
     return take_hello(message.hello());
   }
   switch (message.message_case()) {
-    case v1::ProxyMessage::kHello: return {grpc::StatusCode::INVALID_ARGUMENT, "a second Hello"};
+    case v1::ProxyMessage::kHello:
+      return {grpc::StatusCode::INVALID_ARGUMENT, "a second Hello"};
     case v1::ProxyMessage::kAck:
-      if (!cursor_.on_ack(message.ack())) return {grpc::StatusCode::INVALID_ARGUMENT, "Ack of a transaction that is not open"};
+      if (!cursor_.on_ack(message.ack()))
+        return {grpc::StatusCode::INVALID_ARGUMENT, "Ack of a transaction that is not open"};
       break;
     case v1::ProxyMessage::kNack:
-      if (!cursor_.on_nack(message.nack())) return {grpc::StatusCode::INVALID_ARGUMENT, "Nack of a transaction that is not open"};
+      if (!cursor_.on_nack(message.nack()))
+        return {grpc::StatusCode::INVALID_ARGUMENT, "Nack of a transaction that is not open"};
       log_nack();
       break;
-    case v1::ProxyMessage::kSubscribe: cursor_.on_subscribe(message.subscribe()); break;
-    case v1::ProxyMessage::MESSAGE_NOT_SET: break;  // Of a later version of the protocol.
+    case v1::ProxyMessage::kSubscribe:
+      cursor_.on_subscribe(message.subscribe());
+      break;
+    case v1::ProxyMessage::MESSAGE_NOT_SET:
+      break;  // Of a later version of the protocol.
   }
   return grpc::Status::OK;
 }
@@ -144,7 +158,8 @@ grpc::Status ProxyStream::take_hello(const v1::Hello& hello) {
   status_.node_id = hello.node_id();
   if (hello.node_id().empty()) return {grpc::StatusCode::INVALID_ARGUMENT, "Hello without node_id"};
   if (!hello.class_().empty() && hello.class_() != options.config_class) {
-    return {grpc::StatusCode::NOT_FOUND, "class \"" + hello.class_().substr(0, 100) + "\" is not served here"};
+    return {grpc::StatusCode::NOT_FOUND,
+            "class \"" + hello.class_().substr(0, 100) + "\" is not served here"};
   }
   if (options.authenticate) {
     if (auto allowed = options.authenticate(identity_, hello); !allowed) {
@@ -155,17 +170,19 @@ grpc::Status ProxyStream::take_hello(const v1::Hello& hello) {
   deadline_ns_ = kNever;
   cursor_.on_hello(hello);
   cursor_.report(status_);
-  log_info("proxy \"{}\" ({}) connected: version {}, holds {} resources of configuration \"{}\"{}", status_.node_id, status_.peer,
-           status_.proxy_version, hello.held_size(), status_.acked_version,
-           hello.error().empty() ? "" : "; it had lost its controller: " + status_.reconnect_reason);
+  log_info(
+      "proxy \"{}\" ({}) connected: version {}, holds {} resources of configuration \"{}\"{}",
+      status_.node_id, status_.peer, status_.proxy_version, hello.held_size(),
+      status_.acked_version,
+      hello.error().empty() ? "" : "; it had lost its controller: " + status_.reconnect_reason);
   return grpc::Status::OK;
 }
 
 void ProxyStream::log_nack() const {
   ProxyStatus status;
   cursor_.report(status);
-  log_warning("proxy \"{}\" refuses configuration {}: {}: {}", status.node_id, status.nack_version, status.nack_resource,
-              status.nack_reason);
+  log_warning("proxy \"{}\" refuses configuration {}: {}: {}", status.node_id, status.nack_version,
+              status.nack_resource, status.nack_reason);
 }
 
 void ProxyStream::pump() {
@@ -214,8 +231,10 @@ void ProxyStream::send_due() {
 void ProxyStream::check_deadline(uint64_t now_ns) {
   const std::lock_guard lock(mutex_);
   if (finished_ || ending_ || now_ns < deadline_ns_) return;
-  log_warning("proxy \"{}\" ({}) is disconnected: no {} in time", status_.node_id, status_.peer, greeted_ ? "answer" : "Hello");
-  finish({grpc::StatusCode::DEADLINE_EXCEEDED, greeted_ ? "no answer to a transaction in time" : "no Hello in time"});
+  log_warning("proxy \"{}\" ({}) is disconnected: no {} in time", status_.node_id, status_.peer,
+              greeted_ ? "answer" : "Hello");
+  finish({grpc::StatusCode::DEADLINE_EXCEEDED,
+          greeted_ ? "no answer to a transaction in time" : "no Hello in time"});
 }
 
 ProxyStatus ProxyStream::report() const {

@@ -1,7 +1,8 @@
 // One stream: gRPC's reactor around a ProxyCursor.
 //
-// Thread rule: gRPC's callbacks, publish() and the clock's thread meet under mutex_. The registry's lock is taken before it, never after.
-// The stream deletes itself in OnDone, after it left the registry.
+// Thread rule: gRPC's callbacks, publish() and the clock's thread meet under mutex_. The registry's
+// lock is taken before it, never after. The stream deletes itself in OnDone, after it left the
+// registry.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -25,12 +26,13 @@ class ProxyStream;
 // The streams there are, and what they share.
 class StreamRegistry {
  public:
-  StreamRegistry(const ServerOptions& options, snapshot::Store& store) : options_(options), store_(store) {}
+  StreamRegistry(const ServerOptions& options, snapshot::Store& store)
+      : options_(options), store_(store) {}
 
-  bool add(ProxyStream& stream);             // False: proxies_max.
+  bool add(ProxyStream& stream);  // False: proxies_max.
   void remove(ProxyStream& stream);
-  void publish();                            // Opens the gate, sends what is due.
-  bool open() const;                         // publish() was called.
+  void publish();     // Opens the gate, sends what is due.
+  bool open() const;  // publish() was called.
   void check_deadlines(uint64_t now_ns);
   std::vector<ProxyStatus> proxies() const;
   DiscoveryServer::Totals totals() const;
@@ -44,8 +46,8 @@ class StreamRegistry {
   mutable std::mutex mutex_;
   std::set<ProxyStream*> streams_;
   std::atomic<bool> open_ = false;
-  DiscoveryServer::Totals gone_;             // Of streams that left.
-  std::atomic<uint64_t> refused_ = 0;        // Counted under a stream's lock.
+  DiscoveryServer::Totals gone_;       // Of streams that left.
+  std::atomic<uint64_t> refused_ = 0;  // Counted under a stream's lock.
 };
 
 class ProxyStream final : public grpc::ServerBidiReactor<v1::ProxyMessage, v1::ControllerMessage> {
@@ -79,8 +81,8 @@ class ProxyStream final : public grpc::ServerBidiReactor<v1::ProxyMessage, v1::C
   bool greeted_ = false;
   bool write_in_flight_ = false;
   bool finished_ = false;
-  std::optional<grpc::Status> ending_;       // Finish() waits for the write in flight.
-  uint64_t deadline_ns_;                     // For Hello, then for the answer in flight.
+  std::optional<grpc::Status> ending_;  // Finish() waits for the write in flight.
+  uint64_t deadline_ns_;                // For Hello, then for the answer in flight.
   v1::ProxyMessage incoming_;
   v1::ControllerMessage outgoing_;
 };

@@ -25,7 +25,9 @@ bool has_tls(const ServerOptions& options) { return !options.tls_certificate.emp
 
 std::string_view host_of(std::string_view listen) { return listen.substr(0, listen.rfind(':')); }
 
-bool is_loopback(std::string_view host) { return host.starts_with("127.") || host == "[::1]" || host == "localhost"; }
+bool is_loopback(std::string_view host) {
+  return host.starts_with("127.") || host == "[::1]" || host == "localhost";
+}
 
 // gRPC removes a socket file that is in its way, also one on which another controller listens.
 bool someone_listens(const std::string& path) {
@@ -34,7 +36,8 @@ bool someone_listens(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::strncpy(address.sun_path, path.c_str(), sizeof address.sun_path - 1);
-  const bool connected = ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  const bool connected =
+      ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
   ::close(fd);
   return connected;
 }
@@ -53,7 +56,8 @@ std::shared_ptr<grpc::ServerCredentials> credentials(const ServerOptions& option
 class Service final : public v1::Discovery::CallbackService {
  public:
   explicit Service(StreamRegistry& registry) : registry_(registry) {}
-  grpc::ServerBidiReactor<v1::ProxyMessage, v1::ControllerMessage>* Connect(grpc::CallbackServerContext* context) override {
+  grpc::ServerBidiReactor<v1::ProxyMessage, v1::ControllerMessage>* Connect(
+      grpc::CallbackServerContext* context) override {
     return new ProxyStream(registry_, *context);  // Deletes itself in OnDone.
   }
 
@@ -65,7 +69,8 @@ class Service final : public v1::Discovery::CallbackService {
 
 class DiscoveryServer::State {
  public:
-  State(const ServerOptions& options, snapshot::Store& store) : registry(options, store), service_(registry) {}
+  State(const ServerOptions& options, snapshot::Store& store)
+      : registry(options, store), service_(registry) {}
 
   std::expected<void, std::string> listen() {
     const ServerOptions& options = registry.options();
@@ -74,7 +79,8 @@ class DiscoveryServer::State {
     builder.RegisterService(&service_);
     builder.SetMaxReceiveMessageSize(static_cast<int>(options.hello_bytes_max));
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, static_cast<int>(options.keepalive_ms));
-    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, static_cast<int>(options.keepalive_timeout_ms));
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                               static_cast<int>(options.keepalive_timeout_ms));
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5000);
@@ -83,7 +89,8 @@ class DiscoveryServer::State {
     server_ = builder.BuildAndStart();
     ::umask(before);
     if (server_ == nullptr || (port == 0)) {
-      return std::unexpected("cannot listen on " + options.listen + " (in use, not permitted, or no such folder)");
+      return std::unexpected("cannot listen on " + options.listen +
+                             " (in use, not permitted, or no such folder)");
     }
     if (options.listen.starts_with("unix:")) port = 0;
     clock_ = std::thread([this] { watch_deadlines(); });
@@ -126,30 +133,39 @@ class DiscoveryServer::State {
 
 std::expected<void, std::string> DiscoveryServer::check(const ServerOptions& options) {
   const bool local = options.listen.starts_with("unix:");
-  const int files = !options.tls_certificate.empty() + !options.tls_key.empty() + !options.tls_client_ca.empty();
-  if (files != 0 && files != 3) return std::unexpected("TLS needs all three: certificate, key and CA of the proxies");
+  const int files =
+      !options.tls_certificate.empty() + !options.tls_key.empty() + !options.tls_client_ca.empty();
+  if (files != 0 && files != 3)
+    return std::unexpected("TLS needs all three: certificate, key and CA of the proxies");
   if (local) {
     const size_t length = options.listen.size() - 5;
-    if (length == 0 || length > 107) return std::unexpected("listen address: a Unix socket path has 1 to 107 bytes");
-    if (files != 0) return std::unexpected("TLS files are given, but the listen address is a Unix socket");
+    if (length == 0 || length > 107)
+      return std::unexpected("listen address: a Unix socket path has 1 to 107 bytes");
+    if (files != 0)
+      return std::unexpected("TLS files are given, but the listen address is a Unix socket");
     return {};
   }
   const size_t colon = options.listen.rfind(':');
   if (colon == std::string::npos || colon == 0 || colon + 1 == options.listen.size() ||
-      options.listen.find_first_not_of("0123456789", colon + 1) != std::string::npos || options.listen.size() - colon > 6) {
-    return std::unexpected("listen address \"" + options.listen + "\": want unix:/path, host:port or [ipv6]:port");
+      options.listen.find_first_not_of("0123456789", colon + 1) != std::string::npos ||
+      options.listen.size() - colon > 6) {
+    return std::unexpected("listen address \"" + options.listen +
+                           "\": want unix:/path, host:port or [ipv6]:port");
   }
   if (files == 0 && !is_loopback(host_of(options.listen))) {
-    return std::unexpected("listen address " + options.listen + " is not loopback: it needs TLS certificate, key and CA");
+    return std::unexpected("listen address " + options.listen +
+                           " is not loopback: it needs TLS certificate, key and CA");
   }
-  for (const std::string& file : {options.tls_certificate, options.tls_key, options.tls_client_ca}) {
-    if (!file.empty() && ::access(file.c_str(), R_OK) != 0) return std::unexpected(file + ": " + std::strerror(errno));
+  for (const std::string& file :
+       {options.tls_certificate, options.tls_key, options.tls_client_ca}) {
+    if (!file.empty() && ::access(file.c_str(), R_OK) != 0)
+      return std::unexpected(file + ": " + std::strerror(errno));
   }
   return {};
 }
 
-std::expected<std::unique_ptr<DiscoveryServer>, std::string> DiscoveryServer::start(ServerOptions options,
-                                                                                     snapshot::Store& store) {
+std::expected<std::unique_ptr<DiscoveryServer>, std::string> DiscoveryServer::start(
+    ServerOptions options, snapshot::Store& store) {
   if (auto checked = check(options); !checked) return std::unexpected(checked.error());
   if (options.listen.starts_with("unix:") && someone_listens(options.listen.substr(5))) {
     return std::unexpected("another process listens on " + options.listen);

@@ -2,7 +2,8 @@
 
 namespace ringway::snapshot {
 
-std::vector<v1::ResourceName> RemovalGuard::offer(const std::vector<v1::Resource>& upserts, std::vector<v1::ResourceName> removals,
+std::vector<v1::ResourceName> RemovalGuard::offer(const std::vector<v1::Resource>& upserts,
+                                                  std::vector<v1::ResourceName> removals,
                                                   size_t stored, uint64_t now_ns) {
   if (!held_.empty()) {
     for (const v1::Resource& resource : upserts) held_.erase({type_of(resource), resource.name()});

@@ -11,19 +11,26 @@ namespace {
 
 // Of one resource in the whole: a hash of its key and version.
 uint64_t content_of(const Key& key, uint64_t version) {
-  std::string text = std::to_string(static_cast<int>(key.type)) + "/" + key.name + "@" + std::to_string(version);
+  std::string text =
+      std::to_string(static_cast<int>(key.type)) + "/" + key.name + "@" + std::to_string(version);
   return content_hash(text);
 }
 
 // What is referred to comes first.
 int rank(v1::ResourceType type) {
   switch (type) {
-    case v1::RESOURCE_TYPE_CERTIFICATE: return 0;
-    case v1::RESOURCE_TYPE_CLUSTER: return 1;
-    case v1::RESOURCE_TYPE_ENDPOINTS: return 2;
-    case v1::RESOURCE_TYPE_ROUTE_TABLE: return 3;
-    case v1::RESOURCE_TYPE_LISTENER: return 4;
-    default: return 5;
+    case v1::RESOURCE_TYPE_CERTIFICATE:
+      return 0;
+    case v1::RESOURCE_TYPE_CLUSTER:
+      return 1;
+    case v1::RESOURCE_TYPE_ENDPOINTS:
+      return 2;
+    case v1::RESOURCE_TYPE_ROUTE_TABLE:
+      return 3;
+    case v1::RESOURCE_TYPE_LISTENER:
+      return 4;
+    default:
+      return 5;
   }
 }
 
@@ -46,12 +53,18 @@ void sort(Difference& difference) {
 
 v1::ResourceType type_of(const v1::Resource& resource) {
   switch (resource.body_case()) {
-    case v1::Resource::kListener: return v1::RESOURCE_TYPE_LISTENER;
-    case v1::Resource::kRouteTable: return v1::RESOURCE_TYPE_ROUTE_TABLE;
-    case v1::Resource::kCluster: return v1::RESOURCE_TYPE_CLUSTER;
-    case v1::Resource::kEndpoints: return v1::RESOURCE_TYPE_ENDPOINTS;
-    case v1::Resource::kCertificate: return v1::RESOURCE_TYPE_CERTIFICATE;
-    case v1::Resource::BODY_NOT_SET: break;
+    case v1::Resource::kListener:
+      return v1::RESOURCE_TYPE_LISTENER;
+    case v1::Resource::kRouteTable:
+      return v1::RESOURCE_TYPE_ROUTE_TABLE;
+    case v1::Resource::kCluster:
+      return v1::RESOURCE_TYPE_CLUSTER;
+    case v1::Resource::kEndpoints:
+      return v1::RESOURCE_TYPE_ENDPOINTS;
+    case v1::Resource::kCertificate:
+      return v1::RESOURCE_TYPE_CERTIFICATE;
+    case v1::Resource::BODY_NOT_SET:
+      break;
   }
   return v1::RESOURCE_TYPE_UNSPECIFIED;
 }
@@ -91,7 +104,8 @@ bool Store::remove(const Key& key) {
   return true;
 }
 
-bool Store::apply(std::vector<v1::Resource> upserts, const std::vector<v1::ResourceName>& removals) {
+bool Store::apply(std::vector<v1::Resource> upserts,
+                  const std::vector<v1::ResourceName>& removals) {
   const std::lock_guard lock(mutex_);
   ++sequence_;
   bool changed = false;
@@ -196,8 +210,10 @@ void Store::add_named(const std::set<Key>& names, Difference& difference) const 
   const auto same = [](const ResourcePtr& a, const ResourcePtr& b) {
     return type_of(*a) == type_of(*b) && a->name() == b->name();
   };
-  difference.upserts.erase(std::unique(difference.upserts.begin(), difference.upserts.end(), same), difference.upserts.end());
-  difference.removals.erase(std::unique(difference.removals.begin(), difference.removals.end()), difference.removals.end());
+  difference.upserts.erase(std::unique(difference.upserts.begin(), difference.upserts.end(), same),
+                           difference.upserts.end());
+  difference.removals.erase(std::unique(difference.removals.begin(), difference.removals.end()),
+                            difference.removals.end());
 }
 
 void Store::forget_removals(uint64_t sequence) {

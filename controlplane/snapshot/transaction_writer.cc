@@ -7,8 +7,8 @@
 namespace ringway::snapshot {
 namespace {
 
-constexpr size_t kFieldBytes = 12;   // Tag and length of one repeated element, at most.
-constexpr size_t kHeadBytes = 128;   // Version, nonce, flags and the message around them.
+constexpr size_t kFieldBytes = 12;  // Tag and length of one repeated element, at most.
+constexpr size_t kHeadBytes = 128;  // Version, nonce, flags and the message around them.
 
 void set_name(v1::ResourceName& name, const Key& key) {
   name.set_type(key.type);
@@ -17,10 +17,14 @@ void set_name(v1::ResourceName& name, const Key& key) {
 
 }  // namespace
 
-TransactionWriter::TransactionWriter(Difference difference, std::string nonce, size_t message_bytes_max)
-    : difference_(std::move(difference)), nonce_(std::move(nonce)), message_bytes_max_(message_bytes_max) {}
+TransactionWriter::TransactionWriter(Difference difference, std::string nonce,
+                                     size_t message_bytes_max)
+    : difference_(std::move(difference)),
+      nonce_(std::move(nonce)),
+      message_bytes_max_(message_bytes_max) {}
 
-// Appends elements until the message is full; false when it is. `append_one` returns the bytes of an element, and writes it if told.
+// Appends elements until the message is full; false when it is. `append_one` returns the bytes of
+// an element, and writes it if told.
 template <typename List, typename Append>
 bool TransactionWriter::append(const List& list, size_t& at, size_t& bytes, Append&& append_one) {
   for (; at < list.size(); ++at) {

@@ -1,5 +1,5 @@
-// Cuts a difference into messages of a bounded size, one at a time, so that a slow proxy costs one message of memory and not a
-// copy of the configuration.
+// Cuts a difference into messages of a bounded size, one at a time, so that a slow proxy costs one
+// message of memory and not a copy of the configuration.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,8 @@ constexpr size_t kMessageBytesMax = 1 << 20;  // A single larger resource goes a
 
 class TransactionWriter {
  public:
-  TransactionWriter(Difference difference, std::string nonce, size_t message_bytes_max = kMessageBytesMax);
+  TransactionWriter(Difference difference, std::string nonce,
+                    size_t message_bytes_max = kMessageBytesMax);
 
   // Fills the next message. REQUIRES: !done().
   void next(v1::Transaction& message);
@@ -28,7 +29,7 @@ class TransactionWriter {
   const Difference difference_;
   const std::string nonce_;
   const size_t message_bytes_max_;
-  size_t upserts_ = 0;      // Written so far.
+  size_t upserts_ = 0;  // Written so far.
   size_t removals_ = 0;
   size_t unchanged_ = 0;
   bool done_ = false;

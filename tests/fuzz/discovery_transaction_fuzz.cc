@@ -1,5 +1,5 @@
-// What a controller may send: gRPC frames → ControllerMessage → transaction → difference → set, and the set as kept state. The first byte
-// chooses how the rest is cut into reads.
+// What a controller may send: gRPC frames → ControllerMessage → transaction → difference → set, and
+// the set as kept state. The first byte chooses how the rest is cut into reads.
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -32,12 +32,14 @@ void check_set(const config::ResourceSet& set) {
 }
 
 // False: the stream is over.
-bool take(std::string_view message, config::TransactionAssembly& assembly, config::ResourceSet& set) {
+bool take(std::string_view message, config::TransactionAssembly& assembly,
+          config::ResourceSet& set) {
   v1::ControllerMessage parsed;
   if (!parsed.ParseFromArray(message.data(), static_cast<int>(message.size()))) return false;
   if (!parsed.has_transaction()) return true;
   const auto progress = assembly.add(std::move(*parsed.mutable_transaction()), message.size());
-  if (progress != config::TransactionAssembly::Progress::kComplete) return progress == config::TransactionAssembly::Progress::kMore;
+  if (progress != config::TransactionAssembly::Progress::kComplete)
+    return progress == config::TransactionAssembly::Progress::kMore;
   auto assembled = assembly.finish(set);
   CHECK(!assembly.open());
   if (!assembled) {

@@ -1,10 +1,11 @@
-// A controller without objects, for tests of the proxy's end: resources come from commands on standard input, each answered by one line.
+// A controller without objects, for tests of the proxy's end: resources come from commands on
+// standard input, each answered by one line.
 //   put TYPE NAME TEXT      upsert; endpoints: TEXT = number of endpoints; others: any word
-//   bulk COUNT ENDPOINTS    upserts endpoints "bulk/0".."bulk/COUNT-1" with that many endpoints each
-//   del TYPE NAME
-//   commit                  applies and publishes; answers the version
-//   status                  /proxies as one line of JSON
-// End of input ends the program. Arguments: LISTEN [CERTIFICATE KEY CA]. The first line of output is the TCP port.
+//   bulk COUNT ENDPOINTS    upserts endpoints "bulk/0".."bulk/COUNT-1" with that many endpoints
+//   each del TYPE NAME commit                  applies and publishes; answers the version status
+//   /proxies as one line of JSON
+// End of input ends the program. Arguments: LISTEN [CERTIFICATE KEY CA]. The first line of output
+// is the TCP port.
 #include <cstdio>
 #include <iostream>
 #include <map>
@@ -23,15 +24,18 @@ using ringway::v1::ResourceName;
 using ringway::v1::ResourceType;
 
 const std::map<std::string, ResourceType> kTypes = {
-    {"listener", ringway::v1::RESOURCE_TYPE_LISTENER},   {"route_table", ringway::v1::RESOURCE_TYPE_ROUTE_TABLE},
-    {"cluster", ringway::v1::RESOURCE_TYPE_CLUSTER},     {"endpoints", ringway::v1::RESOURCE_TYPE_ENDPOINTS},
+    {"listener", ringway::v1::RESOURCE_TYPE_LISTENER},
+    {"route_table", ringway::v1::RESOURCE_TYPE_ROUTE_TABLE},
+    {"cluster", ringway::v1::RESOURCE_TYPE_CLUSTER},
+    {"endpoints", ringway::v1::RESOURCE_TYPE_ENDPOINTS},
     {"certificate", ringway::v1::RESOURCE_TYPE_CERTIFICATE},
 };
 
 void fill_endpoints(Resource& resource, int count) {
   for (int i = 0; i < count; ++i) {
     auto& endpoint = *resource.mutable_endpoints()->add_endpoints();
-    endpoint.set_address("10." + std::to_string(i / 65536) + "." + std::to_string(i / 256 % 256) + "." + std::to_string(i % 256));
+    endpoint.set_address("10." + std::to_string(i / 65536) + "." + std::to_string(i / 256 % 256) +
+                         "." + std::to_string(i % 256));
     endpoint.set_port(8080);
     endpoint.set_ready(true);
     endpoint.set_serving(true);
@@ -42,10 +46,19 @@ Resource make(ResourceType type, const std::string& name, const std::string& tex
   Resource resource;
   resource.set_name(name);
   switch (type) {
-    case ringway::v1::RESOURCE_TYPE_LISTENER: resource.mutable_listener()->add_addresses(text); break;
-    case ringway::v1::RESOURCE_TYPE_ROUTE_TABLE: resource.mutable_route_table()->set_host(text); break;
-    case ringway::v1::RESOURCE_TYPE_CLUSTER: resource.mutable_cluster()->mutable_metadata()->set_service(text); break;
-    case ringway::v1::RESOURCE_TYPE_ENDPOINTS: resource.mutable_endpoints(); fill_endpoints(resource, std::stoi(text)); break;
+    case ringway::v1::RESOURCE_TYPE_LISTENER:
+      resource.mutable_listener()->add_addresses(text);
+      break;
+    case ringway::v1::RESOURCE_TYPE_ROUTE_TABLE:
+      resource.mutable_route_table()->set_host(text);
+      break;
+    case ringway::v1::RESOURCE_TYPE_CLUSTER:
+      resource.mutable_cluster()->mutable_metadata()->set_service(text);
+      break;
+    case ringway::v1::RESOURCE_TYPE_ENDPOINTS:
+      resource.mutable_endpoints();
+      fill_endpoints(resource, std::stoi(text));
+      break;
     default:
       resource.mutable_certificate()->set_chain_pem("chain of " + text);
       resource.mutable_certificate()->set_private_key_pem("key of " + text);
@@ -87,7 +100,8 @@ int main(int argc, char** argv) {
       upserts.push_back(make(kTypes.at(type), name, text));
     } else if (command == "bulk") {
       for (int i = 0; i < std::stoi(type); ++i) {
-        upserts.push_back(make(ringway::v1::RESOURCE_TYPE_ENDPOINTS, "bulk/" + std::to_string(i), name));
+        upserts.push_back(
+            make(ringway::v1::RESOURCE_TYPE_ENDPOINTS, "bulk/" + std::to_string(i), name));
       }
     } else if (command == "del") {
       removals.emplace_back().set_type(kTypes.at(type));

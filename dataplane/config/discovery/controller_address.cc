@@ -47,7 +47,8 @@ void look_up(const std::string& host, const std::string& port, int fd) {
   std::string answer;
   if (::getaddrinfo(host.c_str(), port.c_str(), &hints, &found) == 0) {
     size_t count = 0;
-    for (const addrinfo* each = found; each != nullptr && count < kAddressesMax; each = each->ai_next, ++count) {
+    for (const addrinfo* each = found; each != nullptr && count < kAddressesMax;
+         each = each->ai_next, ++count) {
       answer.push_back(static_cast<char>(each->ai_addrlen));
       answer.append(reinterpret_cast<const char*>(each->ai_addr), each->ai_addrlen);
     }
@@ -77,7 +78,8 @@ std::vector<io::SocketAddress> read_answer(std::string_view text) {
 
 std::expected<ControllerAddress, std::string> parse_controller_address(std::string_view text) {
   if (text.starts_with("unix:")) return parse_local(text.substr(5));
-  const std::string form = "controller address \"" + std::string(text) + "\": want unix:/path, host:port or [ipv6]:port";
+  const std::string form =
+      "controller address \"" + std::string(text) + "\": want unix:/path, host:port or [ipv6]:port";
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos || colon == 0) return std::unexpected(form);
   ControllerAddress out;
@@ -85,10 +87,12 @@ std::expected<ControllerAddress, std::string> parse_controller_address(std::stri
   const std::string_view port = text.substr(colon + 1);
   const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
   if (bracketed) host = host.substr(1, host.size() - 2);
-  if (!bracketed && host.find_first_of(":[]/ ") != std::string_view::npos) return std::unexpected(form);
+  if (!bracketed && host.find_first_of(":[]/ ") != std::string_view::npos)
+    return std::unexpected(form);
   uint16_t number = 0;
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
-  if (error != std::errc() || end != port.data() + port.size() || number == 0) return std::unexpected(form);
+  if (error != std::errc() || end != port.data() + port.size() || number == 0)
+    return std::unexpected(form);
   out.host = host;
   out.port = port;
   io::SocketAddress address;

@@ -20,7 +20,8 @@ ControllerSocket::ControllerSocket(io::Ring& ring, Owner& owner) : ring_(ring), 
 
 int ControllerSocket::connect(const io::SocketAddress& target) {
   CHECK(idle());
-  const auto socket = ring_.open_stream(target.family(), io::StreamOptions{.no_delay = true, .keep_alive = true});
+  const auto socket =
+      ring_.open_stream(target.family(), io::StreamOptions{.no_delay = true, .keep_alive = true});
   if (!socket) return socket.error();
   socket_ = *socket;
   draining_ = lost_ = false;
@@ -88,7 +89,8 @@ void ControllerSocket::send_more() {
 void ControllerSocket::on_send(io::Completion&& completion) {
   if (draining_) return close_when_quiet();
   if (completion.result < 0) {
-    // The receive says so too, and may still hold what the peer said before it left (a GOAWAY, a TLS alert).
+    // The receive says so too, and may still hold what the peer said before it left (a GOAWAY, a
+    // TLS alert).
     sending_.clear();
     filling_.clear();
     sent_ = 0;

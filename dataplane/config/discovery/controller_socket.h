@@ -1,4 +1,5 @@
-// The socket to the controller: connect, a receive that stays armed, one send at a time, and one way to die.
+// The socket to the controller: connect, a receive that stays armed, one send at a time, and one
+// way to die.
 //
 // Thread rule: the ring's thread. Used again for the next connection once it is drained.
 #pragma once
@@ -17,10 +18,11 @@ class ControllerSocket {
   // Called from Ring::turn() only; none after drain() but on_drained().
   class Owner {
    public:
-    virtual void on_connected(int error) = 0;             // 0 or an errno.
+    virtual void on_connected(int error) = 0;  // 0 or an errno.
     virtual void on_received(std::string_view bytes) = 0;
-    virtual void on_lost(int error) = 0;                  // 0: end of stream. The owner drains.
+    virtual void on_lost(int error) = 0;  // 0: end of stream. The owner drains.
     virtual void on_drained() = 0;
+
    protected:
     ~Owner() = default;
   };
@@ -28,7 +30,7 @@ class ControllerSocket {
   ControllerSocket(io::Ring& ring, Owner& owner);
   // REQUIRES: idle(). 0 or an errno; then nothing was started.
   int connect(const io::SocketAddress& target);
-  void write(std::string_view bytes);   // Queued; sent in order. REQUIRES: connected.
+  void write(std::string_view bytes);  // Queued; sent in order. REQUIRES: connected.
   size_t unsent() const { return filling_.size() + sending_.size() - sent_; }
   // Gives everything back; on_drained() follows from a later turn. REQUIRES: !idle(). Idempotent.
   void drain();
@@ -53,7 +55,7 @@ class ControllerSocket {
   io::Op close_;
   iovec vector_{};
   std::string filling_;
-  std::string sending_;   // The kernel's until the completion.
+  std::string sending_;  // The kernel's until the completion.
   size_t sent_ = 0;
 };
 

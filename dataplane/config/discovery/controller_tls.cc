@@ -23,7 +23,8 @@ std::string library_error() {
 
 bool is_address(const std::string& name) {
   in6_addr ignored;
-  return ::inet_pton(AF_INET, name.c_str(), &ignored) == 1 || ::inet_pton(AF_INET6, name.c_str(), &ignored) == 1;
+  return ::inet_pton(AF_INET, name.c_str(), &ignored) == 1 ||
+         ::inet_pton(AF_INET6, name.c_str(), &ignored) == 1;
 }
 
 std::expected<void, std::string> load_files(SSL_CTX* context, const DiscoveryTls& files) {
@@ -38,7 +39,8 @@ std::expected<void, std::string> load_files(SSL_CTX* context, const DiscoveryTls
     return std::unexpected("key file " + files.key_file + ": " + library_error());
   }
   if (SSL_CTX_check_private_key(context) != 1) {
-    return std::unexpected("key file " + files.key_file + " does not match " + files.certificate_file);
+    return std::unexpected("key file " + files.key_file + " does not match " +
+                           files.certificate_file);
   }
   return {};
 }
@@ -49,8 +51,8 @@ void ControllerTls::ContextDeleter::operator()(ssl_ctx_st* context) const { SSL_
 void ControllerTls::SessionDeleter::operator()(ssl_st* ssl) const { SSL_free(ssl); }
 ControllerTls::~ControllerTls() = default;
 
-std::expected<std::unique_ptr<ControllerTls>, std::string> ControllerTls::make(const DiscoveryTls& files,
-                                                                                const std::string& server_name) {
+std::expected<std::unique_ptr<ControllerTls>, std::string> ControllerTls::make(
+    const DiscoveryTls& files, const std::string& server_name) {
   std::unique_ptr<ControllerTls> tls(new ControllerTls);
   ERR_clear_error();
   tls->context_.reset(SSL_CTX_new(TLS_client_method()));
@@ -74,7 +76,8 @@ std::expected<std::unique_ptr<ControllerTls>, std::string> ControllerTls::make(c
     named = X509_VERIFY_PARAM_set1_host(verify, server_name.c_str(), server_name.size()) == 1 &&
             SSL_set_tlsext_host_name(ssl, server_name.c_str()) == 1;
   }
-  if (!named) return std::unexpected("server name \"" + server_name + "\" is no DNS name or IP address");
+  if (!named)
+    return std::unexpected("server name \"" + server_name + "\" is no DNS name or IP address");
   BIO* in = BIO_new(BIO_s_mem());
   BIO* out = BIO_new(BIO_s_mem());
   CHECK(in != nullptr && out != nullptr);
@@ -113,7 +116,8 @@ void ControllerTls::handshake() {
 bool ControllerTls::feed(std::string_view bytes, std::string& out) {
   if (!error_.empty()) return false;
   BIO* in = SSL_get_rbio(ssl_.get());
-  CHECK(BIO_write(in, bytes.data(), static_cast<int>(bytes.size())) == static_cast<int>(bytes.size()));
+  CHECK(BIO_write(in, bytes.data(), static_cast<int>(bytes.size())) ==
+        static_cast<int>(bytes.size()));
   if (!handshake_done_) {
     handshake();
     if (!handshake_done_) return error_.empty();
@@ -142,7 +146,8 @@ void ControllerTls::write(std::string_view plaintext) {
   if (!error_.empty() || plaintext.empty()) return;
   ERR_clear_error();
   // The memory BIO takes everything, so a write is whole or fails.
-  if (SSL_write(ssl_.get(), plaintext.data(), static_cast<int>(plaintext.size())) <= 0) fail("write");
+  if (SSL_write(ssl_.get(), plaintext.data(), static_cast<int>(plaintext.size())) <= 0)
+    fail("write");
 }
 
 void ControllerTls::take_output(std::string& out) {
@@ -151,7 +156,8 @@ void ControllerTls::take_output(std::string& out) {
   if (waiting == 0) return;
   const size_t before = out.size();
   out.resize(before + waiting);
-  CHECK(BIO_read(from, out.data() + before, static_cast<int>(waiting)) == static_cast<int>(waiting));
+  CHECK(BIO_read(from, out.data() + before, static_cast<int>(waiting)) ==
+        static_cast<int>(waiting));
 }
 
 }  // namespace ringway::config

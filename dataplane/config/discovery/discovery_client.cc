@@ -12,12 +12,18 @@ namespace ringway::config {
 
 std::string_view discovery_state_name(DiscoveryState state) {
   switch (state) {
-    case DiscoveryState::kStopped: return "stopped";
-    case DiscoveryState::kResolving: return "resolving";
-    case DiscoveryState::kConnecting: return "connecting";
-    case DiscoveryState::kConnected: return "connected";
-    case DiscoveryState::kClosing: return "closing";
-    case DiscoveryState::kBackoff: return "backoff";
+    case DiscoveryState::kStopped:
+      return "stopped";
+    case DiscoveryState::kResolving:
+      return "resolving";
+    case DiscoveryState::kConnecting:
+      return "connecting";
+    case DiscoveryState::kConnected:
+      return "connected";
+    case DiscoveryState::kClosing:
+      return "closing";
+    case DiscoveryState::kBackoff:
+      return "backoff";
   }
   return "unknown";
 }
@@ -28,20 +34,24 @@ std::expected<void, std::string> DiscoveryClient::check(const DiscoveryOptions& 
   if (options.node_id.empty()) return std::unexpected("node id is empty");
   if (!options.tls) return {};
   const DiscoveryTls& tls = *options.tls;
-  if (address->local) return std::unexpected("TLS files are given, but the controller address is a Unix socket");
+  if (address->local)
+    return std::unexpected("TLS files are given, but the controller address is a Unix socket");
   if (tls.ca_file.empty()) return std::unexpected("TLS to the controller needs a CA file");
   if (tls.certificate_file.empty() != tls.key_file.empty()) {
-    return std::unexpected("certificate and key for the controller belong together: one of them is missing");
+    return std::unexpected(
+        "certificate and key for the controller belong together: one of them is missing");
   }
   for (const std::string& file : {tls.ca_file, tls.certificate_file, tls.key_file}) {
-    if (!file.empty() && ::access(file.c_str(), R_OK) != 0) return std::unexpected(file + ": " + std::strerror(errno));
+    if (!file.empty() && ::access(file.c_str(), R_OK) != 0)
+      return std::unexpected(file + ": " + std::strerror(errno));
   }
   return {};
 }
 
-DiscoveryClient::DiscoveryClient(io::Ring& ring, io::TimerWheel& wheel, Random& random, DiscoveryOptions options,
-                                 ResourceSet held, TransactionSink& sink)
-    : session_(std::make_unique<Session>(ring, wheel, random, std::move(options), std::move(held), sink)) {}
+DiscoveryClient::DiscoveryClient(io::Ring& ring, io::TimerWheel& wheel, Random& random,
+                                 DiscoveryOptions options, ResourceSet held, TransactionSink& sink)
+    : session_(std::make_unique<Session>(ring, wheel, random, std::move(options), std::move(held),
+                                         sink)) {}
 
 DiscoveryClient::~DiscoveryClient() = default;
 

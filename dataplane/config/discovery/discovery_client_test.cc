@@ -6,8 +6,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <filesystem>
 
+#include "base/clock.h"
 #include "dataplane/config/discovery/testing/certificates.h"
 #include "dataplane/config/discovery/testing/client_harness.h"
 #include "dataplane/config/discovery/testing/test_server.h"
@@ -16,15 +19,16 @@ namespace ringway::config {
 namespace {
 
 using testing::ClientHarness;
+using ::testing::HasSubstr;
 using testing::quick_options;
 using testing::TestCa;
 using testing::TestServer;
-using ::testing::HasSubstr;
 
 class DiscoveryClientTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (::access(TestServer::program().c_str(), X_OK) != 0) GTEST_SKIP() << "discovery_test_server is not built";
+    if (::access(TestServer::program().c_str(), X_OK) != 0)
+      GTEST_SKIP() << "discovery_test_server is not built";
     char name[] = "/tmp/ringway-discovery-XXXXXX";
     folder_ = ::mkdtemp(name);
   }
@@ -32,7 +36,9 @@ class DiscoveryClientTest : public ::testing::Test {
     if (!folder_.empty()) std::filesystem::remove_all(folder_);
   }
   std::string socket() const { return "unix:" + folder_ + "/controller"; }
-  static bool synced(TestServer& server) { return server.command("status").find("\"inSync\": true") != std::string::npos; }
+  static bool synced(TestServer& server) {
+    return server.command("status").find("\"inSync\": true") != std::string::npos;
+  }
 
   std::string folder_;
 };
@@ -42,7 +48,7 @@ const ResourceKey kClusterA{v1::RESOURCE_TYPE_CLUSTER, "a"};
 TEST_F(DiscoveryClientTest, TakesTheStateAndThenDifferences) {
   for (const io::Backend backend : {io::Backend::kEpoll, io::Backend::kUring}) {
     SCOPED_TRACE(io::backend_name(backend));
-    if (backend == io::Backend::kUring && io::choose_backend(io::BackendChoice::kUring).has_value() == false) continue;
+    if (backend == io::Backend::kUring && !io::choose_backend(io::BackendChoice::kUring)) continue;
     TestServer server({socket()});
     server.command("put cluster a one");
     server.command("put route_table set/host host");
@@ -104,7 +110,8 @@ TEST_F(DiscoveryClientTest, ConnectsWhenTheServerComesLater) {
 
 TEST_F(DiscoveryClientTest, AfterARestartOnlyTheDifferenceIsSent) {
   const auto fill = [](TestServer& server, int first) {
-    for (int i = first; i < 500; ++i) server.command("put cluster shop/" + std::to_string(i) + " one");
+    for (int i = first; i < 500; ++i)
+      server.command("put cluster shop/" + std::to_string(i) + " one");
     server.command("put certificate shop/tls one");
   };
   auto server = std::make_unique<TestServer>(std::vector<std::string>{socket()});
@@ -117,14 +124,16 @@ TEST_F(DiscoveryClientTest, AfterARestartOnlyTheDifferenceIsSent) {
 
   server->kill();
   server = std::make_unique<TestServer>(std::vector<std::string>{socket()});
-  fill(*server, 1);   // shop/0 is gone.
+  fill(*server, 1);  // shop/0 is gone.
   server->command("put cluster shop/7 two");
   server->command("commit");
   ASSERT_TRUE(proxy.until([&] { return proxy.sink.applied.size() == 2; }));
   const DiscoveryStatus second = proxy.client.status();
-  EXPECT_EQ(second.resources_received - first.resources_received, 1u);   // shop/7; shop/0 is not named any more.
+  EXPECT_EQ(second.resources_received - first.resources_received,
+            1u);  // shop/7; shop/0 is not named any more.
   EXPECT_EQ(proxy.sink.applied[1].upserts.size(), 1u);
-  EXPECT_EQ(proxy.sink.applied[1].removals, std::vector{(ResourceKey{v1::RESOURCE_TYPE_CLUSTER, "shop/0"})});
+  EXPECT_EQ(proxy.sink.applied[1].removals,
+            std::vector{(ResourceKey{v1::RESOURCE_TYPE_CLUSTER, "shop/0"})});
   EXPECT_LT(second.bytes_received - first.bytes_received, first.bytes_received);
   EXPECT_EQ(second.connects, 2u);
   EXPECT_NE(second.last_error, "");
@@ -137,13 +146,15 @@ TEST_F(DiscoveryClientTest, ARefusedResourceIsWithheldAndItsNeighboursGoOn) {
   server.command("commit");
   ClientHarness proxy(quick_options(socket()));
   proxy.sink.refuse = [](const v1::Resource& resource) {
-    return resource.cluster().metadata().service() == "poison" ? std::string("does not taste") : std::string();
+    return resource.cluster().metadata().service() == "poison" ? std::string("does not taste")
+                                                               : std::string();
   };
   ASSERT_TRUE(proxy.until([&] { return proxy.sink.applied.size() == 1; }));
   EXPECT_EQ(proxy.client.status().rejected, 1u);
   EXPECT_EQ(proxy.sink.state.size(), 1u);
   proxy.turn_for(200);
-  EXPECT_EQ(proxy.client.status().rejected, 1u) << "a refused transaction must not come again unchanged";
+  EXPECT_EQ(proxy.client.status().rejected, 1u)
+      << "a refused transaction must not come again unchanged";
   const std::string status = server.command("status");
   EXPECT_THAT(status, HasSubstr("does not taste"));
   EXPECT_THAT(status, HasSubstr("cluster bad"));
@@ -190,9 +201,32 @@ TEST_F(DiscoveryClientTest, ATransactionAboveTheLimitIsRefusedByConnectionAndThe
   EXPECT_EQ(proxy.client.resources().size(), 1u);
 }
 
+TEST_F(DiscoveryClientTest, AChangeArrivesWithinMilliseconds) {
+  TestServer server({socket()});
+  server.command("bulk 2000 10");
+  server.command("commit");
+  ClientHarness proxy(quick_options(socket()));
+  ASSERT_TRUE(proxy.until([&] { return proxy.sink.applied.size() == 1; }));
+  std::vector<uint64_t> took_us;
+  for (size_t i = 0; i < 100; ++i) {
+    server.command("put endpoints bulk/7 " + std::to_string(20 + i));
+    const uint64_t start_ns = monotonic_ns();
+    server.command("commit");
+    ASSERT_TRUE(proxy.until([&] { return proxy.sink.applied.size() == 2 + i; }));
+    took_us.push_back((monotonic_ns() - start_ns) / 1000);
+  }
+  std::ranges::sort(took_us);
+  RecordProperty("median_us", std::to_string(took_us[50]));
+  std::printf("from commit to applied: median %llu us, 99th percentile %llu us\n",
+              static_cast<unsigned long long>(took_us[50]),
+              static_cast<unsigned long long>(took_us[98]));
+  EXPECT_LT(took_us[50], 20'000u);
+}
+
 TEST_F(DiscoveryClientTest, OnDemandNamesOnly) {
   TestServer server({socket()});
-  for (const char* name : {"a", "b", "c"}) server.command(std::string("put cluster ") + name + " one");
+  for (const char* name : {"a", "b", "c"})
+    server.command(std::string("put cluster ") + name + " one");
   server.command("commit");
   DiscoveryOptions options = quick_options(socket());
   options.wildcard = false;
@@ -214,14 +248,24 @@ TEST_F(DiscoveryClientTest, ResolvesNamesWithoutBlocking) {
   TestServer server({"127.0.0.1:0"});
   server.command("put cluster a one");
   server.command("commit");
-  ClientHarness proxy(quick_options("localhost:" + std::to_string(server.port())));
-  ASSERT_TRUE(proxy.until([&] { return proxy.sink.applied.size() == 1; }));
+  for (const io::Backend backend : {io::Backend::kEpoll, io::Backend::kUring}) {
+    if (backend == io::Backend::kUring && !io::choose_backend(io::BackendChoice::kUring)) continue;
+    ClientHarness proxy(quick_options("localhost:" + std::to_string(server.port())), {}, backend);
+    ASSERT_TRUE(proxy.until([&] { return proxy.sink.applied.size() == 1; }));
+  }
+  ClientHarness lost(quick_options("no-such-host.invalid:1"));
+  ASSERT_TRUE(lost.until([&] { return lost.client.status().failures == 1; }));
+  EXPECT_THAT(lost.client.status().last_error,
+              ::testing::AnyOf(HasSubstr("is not found"), HasSubstr("took too long")));
+  ClientHarness leaves(quick_options("no-such-host.invalid:1"));  // Stopped while the lookup runs.
 }
 
 class DiscoveryTlsTest : public DiscoveryClientTest {
  protected:
-  // What a client with `tls` makes of a server with `certificate`: its first transaction, or the error of its first try.
-  std::string outcome(const testing::CertificateFiles& certificate, const TestCa& client_ca, const DiscoveryTls& tls) {
+  // What a client with `tls` makes of a server with `certificate`: its first transaction, or the
+  // error of its first try.
+  std::string outcome(const testing::CertificateFiles& certificate, const TestCa& client_ca,
+                      const DiscoveryTls& tls) {
     TestServer server({"127.0.0.1:0", certificate.certificate, certificate.key, client_ca.file()});
     server.command("put certificate shop/tls one");
     server.command("commit");
@@ -229,16 +273,20 @@ class DiscoveryTlsTest : public DiscoveryClientTest {
     options.tls = tls;
     EXPECT_TRUE(DiscoveryClient::check(options));
     ClientHarness proxy(options);
-    proxy.until([&] { return proxy.sink.applied.size() == 1 || proxy.client.status().failures > 0; });
+    proxy.until(
+        [&] { return proxy.sink.applied.size() == 1 || proxy.client.status().failures > 0; });
     return proxy.sink.applied.size() == 1 ? "applied" : proxy.client.status().last_error;
   }
 };
 
 TEST_F(DiscoveryTlsTest, BothEndsAreChecked) {
   const TestCa ours(folder_, "ours"), theirs(folder_, "theirs");
-  const auto server = ours.sign("127.0.0.1"), named = ours.sign("controller.test"), expired = ours.sign("127.0.0.1", -1);
-  const auto client = ours.sign("proxy.test"), stranger = theirs.sign("proxy.test"), late = ours.sign("proxy.test", -1);
-  const auto with = [](const TestCa& ca, const testing::CertificateFiles& own, const char* name = "") {
+  const auto server = ours.sign("127.0.0.1"), named = ours.sign("controller.test"),
+             expired = ours.sign("127.0.0.1", -1);
+  const auto client = ours.sign("proxy.test"), stranger = theirs.sign("proxy.test"),
+             late = ours.sign("proxy.test", -1);
+  const auto with = [](const TestCa& ca, const testing::CertificateFiles& own,
+                       const char* name = "") {
     return DiscoveryTls{ca.file(), own.certificate, own.key, name};
   };
   EXPECT_EQ(outcome(server, ours, with(ours, client)), "applied");
@@ -247,7 +295,8 @@ TEST_F(DiscoveryTlsTest, BothEndsAreChecked) {
   EXPECT_THAT(outcome(named, ours, with(ours, client, "other.test")), HasSubstr("TLS handshake"));
   EXPECT_THAT(outcome(server, ours, with(theirs, client)), HasSubstr("TLS handshake"));
   EXPECT_THAT(outcome(expired, ours, with(ours, client)), HasSubstr("expired"));
-  // TLS 1.3: the client's certificate is judged after its handshake is done, so it may learn by an alert or a closed connection.
+  // TLS 1.3: the client's certificate is judged after its handshake is done, so it may learn by an
+  // alert or a closed connection.
   EXPECT_NE(outcome(server, ours, with(ours, stranger)), "applied");
   EXPECT_NE(outcome(server, ours, with(ours, late)), "applied");
   EXPECT_NE(outcome(server, ours, DiscoveryTls{ours.file(), "", "", ""}), "applied");
@@ -267,13 +316,16 @@ TEST(DiscoveryOptionsTest, SaysWhatIsWrong) {
   struct Case {
     const char* address;
     bool tls;
-    const char* error;   // "" = fine.
+    const char* error;  // "" = fine.
   };
-  for (const Case& c : {Case{"unix:/run/x", false, ""}, Case{"127.0.0.1:18000", false, ""}, Case{"[::1]:18000", false, ""},
-                        Case{"controller.ringway.svc:18000", false, ""}, Case{"unix:", false, "1 to 107"},
-                        Case{"unix:/run/x", true, "Unix socket"}, Case{"host", false, "want unix:"}, Case{":80", false, "want unix:"},
-                        Case{"host:0", false, "want unix:"}, Case{"host:70000", false, "want unix:"}, Case{"host:8a", false, "want unix:"},
-                        Case{"::1:80", false, "want unix:"}, Case{"[host]:80", false, "want unix:"}, Case{"host:80", true, "CA file"}}) {
+  for (const Case& c :
+       {Case{"unix:/run/x", false, ""}, Case{"127.0.0.1:18000", false, ""},
+        Case{"[::1]:18000", false, ""}, Case{"controller.ringway.svc:18000", false, ""},
+        Case{"unix:", false, "1 to 107"}, Case{"unix:/run/x", true, "Unix socket"},
+        Case{"host", false, "want unix:"}, Case{":80", false, "want unix:"},
+        Case{"host:0", false, "want unix:"}, Case{"host:70000", false, "want unix:"},
+        Case{"host:8a", false, "want unix:"}, Case{"::1:80", false, "want unix:"},
+        Case{"[host]:80", false, "want unix:"}, Case{"host:80", true, "CA file"}}) {
     SCOPED_TRACE(c.address);
     DiscoveryOptions options = quick_options(c.address);
     if (c.tls) options.tls.emplace();

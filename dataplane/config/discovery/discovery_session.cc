@@ -12,12 +12,12 @@
 namespace ringway::config {
 namespace {
 
-constexpr uint64_t kPingMsMax = 600'000;   // Where ENHANCE_YOUR_CALM doubles it to.
+constexpr uint64_t kPingMsMax = 600'000;  // Where ENHANCE_YOUR_CALM doubles it to.
 
 }  // namespace
 
-DiscoveryClient::Session::Session(io::Ring& ring, io::TimerWheel& wheel, Random& random, DiscoveryOptions options,
-                                  ResourceSet held, TransactionSink& sink)
+DiscoveryClient::Session::Session(io::Ring& ring, io::TimerWheel& wheel, Random& random,
+                                  DiscoveryOptions options, ResourceSet held, TransactionSink& sink)
     : set(std::move(held)),
       ring_(ring),
       wheel_(wheel),
@@ -55,8 +55,9 @@ void DiscoveryClient::Session::connect() {
   status.state = DiscoveryState::kResolving;
   arm(stage_timer_, options_.times.connect_ms);
   if (!address_.literal.empty()) return on_resolved(address_.literal);
-  const bool started = lookup_.start(address_.host, address_.port,
-                                     [this](std::vector<io::SocketAddress> found) { on_resolved(std::move(found)); });
+  const bool started = lookup_.start(
+      address_.host, address_.port,
+      [this](std::vector<io::SocketAddress> found) { on_resolved(std::move(found)); });
   if (!started) fail("no descriptor for the name lookup");
 }
 
@@ -71,7 +72,8 @@ void DiscoveryClient::Session::on_resolved(std::vector<io::SocketAddress> addres
 void DiscoveryClient::Session::on_connected(int error) {
   if (error != 0) return fail(std::string("connect: ") + std::strerror(error));
   if (!options_.tls) return open_stream();
-  const std::string& name = options_.tls->server_name.empty() ? address_.host : options_.tls->server_name;
+  const std::string& name =
+      options_.tls->server_name.empty() ? address_.host : options_.tls->server_name;
   auto tls = ControllerTls::make(*options_.tls, name);
   if (!tls) return fail(tls.error());
   tls_ = std::move(*tls);
@@ -100,7 +102,8 @@ void DiscoveryClient::Session::say_hello() {
   set.write_held(hello);
   stream_->send(message.SerializeAsString());
   std::map<v1::ResourceType, v1::ProxyMessage> subscriptions;
-  for (const ResourceKey& key : wanted_) subscriptions[key.type].mutable_subscribe()->add_add(key.name);
+  for (const ResourceKey& key : wanted_)
+    subscriptions[key.type].mutable_subscribe()->add_add(key.name);
   for (auto& [type, subscription] : subscriptions) {
     subscription.mutable_subscribe()->set_type(type);
     stream_->send(subscription.SerializeAsString());
@@ -134,7 +137,8 @@ void DiscoveryClient::Session::on_received(std::string_view bytes) {
   if (status.state == DiscoveryState::kClosing) return;
   flush();
   if (status.state == DiscoveryState::kClosing) return;
-  // Asked after the flush: nghttp2 answers some violations first (GOAWAY, RST_STREAM), and is done with the stream then.
+  // Asked after the flush: nghttp2 answers some violations first (GOAWAY, RST_STREAM), and is done
+  // with the stream then.
   if (stream_ != nullptr && !stream_->end_reason().empty()) {
     if (stream_->asked_for_calm()) ping_ms_ = std::min(2 * ping_ms_, kPingMsMax);
     return fail(stream_->end_reason());
@@ -144,7 +148,8 @@ void DiscoveryClient::Session::on_received(std::string_view bytes) {
   if (tls_ != nullptr && tls_->ended()) return fail("controller closed the connection");
 }
 
-// A transaction that never becomes whole is a fault too, also when PINGs keep the connection alive: from the first byte of its first message.
+// A transaction that never becomes whole is a fault too, also when PINGs keep the connection alive:
+// from the first byte of its first message.
 void DiscoveryClient::Session::watch_transaction() {
   const bool begun = assembly_.open() || (stream_ != nullptr && stream_->mid_message());
   if (!begun) transaction_timer_.cancel();
@@ -183,11 +188,15 @@ bool DiscoveryClient::Session::on_message(std::string_view bytes) {
 }
 
 void DiscoveryClient::Session::apply(v1::Transaction&& message, size_t wire_bytes) {
-  status.resources_received += static_cast<uint64_t>(message.upserts_size()) + static_cast<uint64_t>(message.removals_size());
+  status.resources_received += static_cast<uint64_t>(message.upserts_size()) +
+                               static_cast<uint64_t>(message.removals_size());
   switch (assembly_.add(std::move(message), wire_bytes)) {
-    case TransactionAssembly::Progress::kMore: return;
-    case TransactionAssembly::Progress::kBroken: return fail(std::string(assembly_.fault()));
-    case TransactionAssembly::Progress::kComplete: break;
+    case TransactionAssembly::Progress::kMore:
+      return;
+    case TransactionAssembly::Progress::kBroken:
+      return fail(std::string(assembly_.fault()));
+    case TransactionAssembly::Progress::kComplete:
+      break;
   }
   auto assembled = assembly_.finish(set);
   if (!assembled) return refuse(assembled.error());
@@ -218,7 +227,8 @@ void DiscoveryClient::Session::accept(AssembledTransaction&& assembled) {
 void DiscoveryClient::Session::refuse(const RefusedTransaction& refused) {
   const Rejection& rejection = refused.rejection;
   ++status.rejected;
-  status.rejection = std::string(resource_type_name(rejection.type)) + " \"" + rejection.name + "\": " + rejection.reason;
+  status.rejection = std::string(resource_type_name(rejection.type)) + " \"" + rejection.name +
+                     "\": " + rejection.reason;
   log_warning("discovery: configuration {} refused, {} stays: {}", refused.version,
               set.version().empty() ? "none" : set.version(), status.rejection);
   v1::ProxyMessage answer;
@@ -231,12 +241,14 @@ void DiscoveryClient::Session::refuse(const RefusedTransaction& refused) {
   send(answer);
 }
 
-void DiscoveryClient::Session::subscribe(v1::ResourceType type, const std::vector<std::string>& names, bool add) {
+void DiscoveryClient::Session::subscribe(v1::ResourceType type,
+                                         const std::vector<std::string>& names, bool add) {
   v1::ProxyMessage message;
   v1::Subscribe& subscribe = *message.mutable_subscribe();
   subscribe.set_type(type);
   for (const std::string& name : names) {
-    const bool changed = add ? wanted_.insert({type, name}).second : wanted_.erase({type, name}) != 0;
+    const bool changed =
+        add ? wanted_.insert({type, name}).second : wanted_.erase({type, name}) != 0;
     if (changed) *(add ? subscribe.add_add() : subscribe.add_remove()) = name;
   }
   if (stream_ == nullptr || status.state == DiscoveryState::kClosing) return;
@@ -246,7 +258,8 @@ void DiscoveryClient::Session::subscribe(v1::ResourceType type, const std::vecto
 }
 
 void DiscoveryClient::Session::on_lost(int error) {
-  fail(error == 0 ? "controller closed the connection" : std::string("connection lost: ") + std::strerror(error));
+  fail(error == 0 ? "controller closed the connection"
+                  : std::string("connection lost: ") + std::strerror(error));
 }
 
 void DiscoveryClient::Session::on_stage_timer() {
@@ -271,7 +284,9 @@ void DiscoveryClient::Session::on_ping_timer() {
   arm(ping_timer_, ping_open_ ? options_.times.ping_timeout_ms : ping_ms_);
 }
 
-void DiscoveryClient::Session::on_transaction_timer() { fail("transaction took too long to arrive"); }
+void DiscoveryClient::Session::on_transaction_timer() {
+  fail("transaction took too long to arrive");
+}
 
 void DiscoveryClient::Session::fail(std::string reason) {
   if (status.state == DiscoveryState::kClosing) return;
@@ -312,8 +327,9 @@ void DiscoveryClient::Session::finish_close() {
     status.state = DiscoveryState::kStopped;
     return;
   }
-  backoff_ms_ = backoff_ms_ == 0 ? options_.times.backoff_min_ms
-                                 : std::min<uint64_t>(2 * backoff_ms_, options_.times.backoff_max_ms);
+  backoff_ms_ = backoff_ms_ == 0
+                    ? options_.times.backoff_min_ms
+                    : std::min<uint64_t>(2 * backoff_ms_, options_.times.backoff_max_ms);
   status.state = DiscoveryState::kBackoff;
   const auto half = static_cast<uint32_t>(backoff_ms_ / 2);
   arm(stage_timer_, backoff_ms_ - half + random_.below(half + 1));

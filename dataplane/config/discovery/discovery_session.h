@@ -2,10 +2,11 @@
 //
 //   kStopped ─start─▶ kResolving ─▶ kConnecting ─settings─▶ kConnected
 //                        ▲                │ fault               │ fault, end
-//                     kBackoff ◀──────── kClosing ◀─────────────┘        stop(): kClosing ─▶ kStopped
+//                     kBackoff ◀──────── kClosing ◀─────────────┘        stop(): kClosing ─▶
+//                     kStopped
 //
-// Hello goes out with the request, before the peer's SETTINGS: one round trip less. Every way out of a connection is fail() or stop(),
-// and both go through kClosing, where operations come back.
+// Hello goes out with the request, before the peer's SETTINGS: one round trip less. Every way out
+// of a connection is fail() or stop(), and both go through kClosing, where operations come back.
 #pragma once
 
 #include <memory>
@@ -24,8 +25,8 @@ namespace ringway::config {
 
 class DiscoveryClient::Session final : public ControllerSocket::Owner, public GrpcStream::Owner {
  public:
-  Session(io::Ring& ring, io::TimerWheel& wheel, Random& random, DiscoveryOptions options, ResourceSet held,
-          TransactionSink& sink);
+  Session(io::Ring& ring, io::TimerWheel& wheel, Random& random, DiscoveryOptions options,
+          ResourceSet held, TransactionSink& sink);
   ~Session();
 
   void start();
@@ -46,7 +47,7 @@ class DiscoveryClient::Session final : public ControllerSocket::Owner, public Gr
   bool on_message(std::string_view message) override;
 
   void on_resolved(std::vector<io::SocketAddress> addresses);
-  void on_stage_timer();        // Connect timeout or the end of a back-off.
+  void on_stage_timer();  // Connect timeout or the end of a back-off.
   void on_ping_timer();
   void on_transaction_timer();
 
@@ -58,7 +59,7 @@ class DiscoveryClient::Session final : public ControllerSocket::Owner, public Gr
   void accept(AssembledTransaction&& assembled);
   void refuse(const RefusedTransaction& refused);
   void send(const v1::ProxyMessage& message);
-  void flush();                 // Stream → TLS → socket.
+  void flush();  // Stream → TLS → socket.
   void fail(std::string reason);
   void close();
   void finish_close();
@@ -71,27 +72,27 @@ class DiscoveryClient::Session final : public ControllerSocket::Owner, public Gr
   TransactionSink& sink_;
   ControllerAddress address_;
 
-  std::vector<io::SocketAddress> addresses_;   // What the name means; tried in turn.
+  std::vector<io::SocketAddress> addresses_;  // What the name means; tried in turn.
   size_t next_address_ = 0;
   NameLookup lookup_;
   ControllerSocket socket_;
   std::unique_ptr<ControllerTls> tls_;
   std::unique_ptr<GrpcStream> stream_;
   TransactionAssembly assembly_;
-  std::string plaintext_;       // Scratch of one receive.
+  std::string plaintext_;  // Scratch of one receive.
   std::string output_;
 
   io::Timer stage_timer_;
   io::Timer ping_timer_;
   io::Timer transaction_timer_;
-  uint64_t backoff_ms_ = 0;     // 0: the next failure starts at backoff_min_ms.
+  uint64_t backoff_ms_ = 0;  // 0: the next failure starts at backoff_min_ms.
   uint64_t ping_ms_;
   uint64_t bytes_at_ping_ = 0;
   uint64_t bytes_seen_ = 0;
   bool ping_open_ = false;
   bool settings_seen_ = false;
   bool stopping_ = false;
-  std::string logged_error_;    // A fault that repeats is logged once.
+  std::string logged_error_;  // A fault that repeats is logged once.
   std::set<ResourceKey> wanted_;
 };
 

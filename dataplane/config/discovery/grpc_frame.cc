@@ -15,18 +15,23 @@ constexpr size_t kKeptBytes = 256 * 1024;  // A larger buffer is given back afte
 void append_grpc_frame(std::string& out, std::string_view message) {
   CHECK(message.size() <= UINT32_MAX);
   const auto length = static_cast<uint32_t>(message.size());
-  const char head[kGrpcFrameHeadBytes] = {0, static_cast<char>(length >> 24), static_cast<char>(length >> 16),
-                                          static_cast<char>(length >> 8), static_cast<char>(length)};
+  const char head[kGrpcFrameHeadBytes] = {
+      0, static_cast<char>(length >> 24), static_cast<char>(length >> 16),
+      static_cast<char>(length >> 8), static_cast<char>(length)};
   out.append(head, sizeof head);
   out.append(message);
 }
 
 std::string_view frame_error_text(FrameError error) {
   switch (error) {
-    case FrameError::kNone: return "no error";
-    case FrameError::kCompressed: return "compressed message, although none was offered";
-    case FrameError::kBadFlag: return "message with an unknown flag";
-    case FrameError::kTooLarge: return "message above the size limit";
+    case FrameError::kNone:
+      return "no error";
+    case FrameError::kCompressed:
+      return "compressed message, although none was offered";
+    case FrameError::kBadFlag:
+      return "message with an unknown flag";
+    case FrameError::kTooLarge:
+      return "message above the size limit";
   }
   return "unknown";
 }
@@ -51,7 +56,8 @@ bool GrpcFrameDecoder::next(std::string_view& input) {
       return false;
     }
     if (head_bytes_ < kGrpcFrameHeadBytes) continue;
-    length_ = uint32_t{head_[1]} << 24 | uint32_t{head_[2]} << 16 | uint32_t{head_[3]} << 8 | head_[4];
+    length_ =
+        uint32_t{head_[1]} << 24 | uint32_t{head_[2]} << 16 | uint32_t{head_[3]} << 8 | head_[4];
     if (length_ > message_bytes_max_) {
       error_ = FrameError::kTooLarge;
       return false;

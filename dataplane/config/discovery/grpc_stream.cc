@@ -10,10 +10,12 @@ namespace ringway::config {
 namespace {
 
 constexpr int32_t kWindowBytes = 1 << 20;
-constexpr size_t kTextBytesMax = 200;   // Of what the peer may put into our log.
+constexpr size_t kTextBytesMax = 200;  // Of what the peer may put into our log.
 constexpr size_t kKeptBytes = 64 * 1024;
 
-std::string_view view(const uint8_t* bytes, size_t length) { return {reinterpret_cast<const char*>(bytes), length}; }
+std::string_view view(const uint8_t* bytes, size_t length) {
+  return {reinterpret_cast<const char*>(bytes), length};
+}
 
 // Printable ASCII only, shortened; a header value of the peer goes into one log line.
 std::string printable(std::string_view text) {
@@ -46,7 +48,8 @@ std::string percent_decoded(std::string_view text) {
 nghttp2_nv header(std::string_view name, std::string_view value) {
   // nghttp2 copies both and writes to neither; the fields are not const for historical reasons.
   return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
-          reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
+          reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
+          NGHTTP2_NV_FLAG_NONE};
 }
 
 }  // namespace
@@ -54,10 +57,12 @@ nghttp2_nv header(std::string_view name, std::string_view value) {
 struct GrpcStream::Callbacks {
   static GrpcStream& self(void* user_data) { return *static_cast<GrpcStream*>(user_data); }
 
-  static int on_header(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name, size_t name_length,
-                       const uint8_t* value, size_t value_length, uint8_t, void* user_data) {
+  static int on_header(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name,
+                       size_t name_length, const uint8_t* value, size_t value_length, uint8_t,
+                       void* user_data) {
     GrpcStream& stream = self(user_data);
-    if (frame->hd.stream_id == stream.stream_id_) stream.on_header(view(name, name_length), view(value, value_length));
+    if (frame->hd.stream_id == stream.stream_id_)
+      stream.on_header(view(name, name_length), view(value, value_length));
     return 0;
   }
 
@@ -65,7 +70,8 @@ struct GrpcStream::Callbacks {
     GrpcStream& stream = self(user_data);
     switch (frame->hd.type) {
       case NGHTTP2_SETTINGS:
-        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0 && !std::exchange(stream.settings_seen_, true)) {
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0 &&
+            !std::exchange(stream.settings_seen_, true)) {
           stream.owner_.on_settings();
         }
         break;
@@ -75,17 +81,22 @@ struct GrpcStream::Callbacks {
         }
         break;
       case NGHTTP2_DATA:
-        if (frame->hd.stream_id == stream.stream_id_ && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
-          stream.end(stream.decoder_.mid_message() ? "stream ended inside a message" : "stream ended without a gRPC status");
+        if (frame->hd.stream_id == stream.stream_id_ &&
+            (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
+          stream.end(stream.decoder_.mid_message() ? "stream ended inside a message"
+                                                   : "stream ended without a gRPC status");
         }
         break;
       case NGHTTP2_GOAWAY:
         if (frame->goaway.error_code == NGHTTP2_ENHANCE_YOUR_CALM) stream.asked_for_calm_ = true;
-        stream.end("controller is going away: " +
-                   std::string(nghttp2_http2_strerror(frame->goaway.error_code)) +
-                   (frame->goaway.opaque_data_len == 0
-                        ? ""
-                        : " (" + printable(view(frame->goaway.opaque_data, frame->goaway.opaque_data_len)) + ")"));
+        stream.end(
+            "controller is going away: " +
+            std::string(nghttp2_http2_strerror(frame->goaway.error_code)) +
+            (frame->goaway.opaque_data_len == 0
+                 ? ""
+                 : " (" +
+                       printable(view(frame->goaway.opaque_data, frame->goaway.opaque_data_len)) +
+                       ")"));
         break;
       default:
         break;
@@ -93,13 +104,15 @@ struct GrpcStream::Callbacks {
     return stream.end_reason_.empty() ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
   }
 
-  static int on_data(nghttp2_session*, uint8_t, int32_t stream_id, const uint8_t* bytes, size_t length, void* user_data) {
+  static int on_data(nghttp2_session*, uint8_t, int32_t stream_id, const uint8_t* bytes,
+                     size_t length, void* user_data) {
     GrpcStream& stream = self(user_data);
     if (stream_id != stream.stream_id_) return 0;
     return stream.on_data(view(bytes, length)) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
   }
 
-  static int on_stream_close(nghttp2_session*, int32_t stream_id, uint32_t error_code, void* user_data) {
+  static int on_stream_close(nghttp2_session*, int32_t stream_id, uint32_t error_code,
+                             void* user_data) {
     GrpcStream& stream = self(user_data);
     if (stream_id == stream.stream_id_) stream.on_stream_close(error_code);
     return 0;
@@ -110,8 +123,8 @@ struct GrpcStream::Callbacks {
     return 0;
   }
 
-  static ssize_t read(nghttp2_session*, int32_t, uint8_t* into, size_t length, uint32_t* flags, nghttp2_data_source*,
-                      void* user_data) {
+  static ssize_t read(nghttp2_session*, int32_t, uint8_t* into, size_t length, uint32_t* flags,
+                      nghttp2_data_source*, void* user_data) {
     return self(user_data).read_body(into, length, flags);
   }
 };
@@ -138,20 +151,25 @@ GrpcStream::GrpcStream(Owner& owner, const Call& call, uint32_t message_bytes_ma
   CHECK(nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, std::size(settings)) == 0);
   CHECK(nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, kWindowBytes) == 0);
   const nghttp2_nv headers[] = {
-      header(":method", "POST"),          header(":scheme", call.scheme),
-      header(":path", call.path),         header(":authority", call.authority),
-      header("te", "trailers"),           header("content-type", "application/grpc"),
+      header(":method", "POST"),
+      header(":scheme", call.scheme),
+      header(":path", call.path),
+      header(":authority", call.authority),
+      header("te", "trailers"),
+      header("content-type", "application/grpc"),
       header("user-agent", call.user_agent),
   };
   nghttp2_data_provider body{};
   body.read_callback = Callbacks::read;
-  stream_id_ = nghttp2_submit_request(session, nullptr, headers, std::size(headers), &body, nullptr);
+  stream_id_ =
+      nghttp2_submit_request(session, nullptr, headers, std::size(headers), &body, nullptr);
   CHECK(stream_id_ > 0);
 }
 
 void GrpcStream::feed(std::string_view bytes) {
   if (!end_reason_.empty()) return;
-  const ssize_t used = nghttp2_session_mem_recv(session_.get(), reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  const ssize_t used = nghttp2_session_mem_recv(
+      session_.get(), reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   if (used < 0) end("HTTP/2: " + std::string(nghttp2_strerror(static_cast<int>(used))));
 }
 
@@ -164,7 +182,9 @@ void GrpcStream::send(std::string_view message) {
   }
 }
 
-void GrpcStream::ping() { CHECK(nghttp2_submit_ping(session_.get(), NGHTTP2_FLAG_NONE, nullptr) == 0); }
+void GrpcStream::ping() {
+  CHECK(nghttp2_submit_ping(session_.get(), NGHTTP2_FLAG_NONE, nullptr) == 0);
+}
 
 void GrpcStream::take_output(std::string& out) {
   for (;;) {
@@ -173,7 +193,8 @@ void GrpcStream::take_output(std::string& out) {
     if (length <= 0) {
       if (length < 0) end("HTTP/2: " + std::string(nghttp2_strerror(static_cast<int>(length))));
       // After a GOAWAY of its own nghttp2 wants neither to read nor to write.
-      if (nghttp2_session_want_read(session_.get()) == 0 && nghttp2_session_want_write(session_.get()) == 0) {
+      if (nghttp2_session_want_read(session_.get()) == 0 &&
+          nghttp2_session_want_write(session_.get()) == 0) {
         end("HTTP/2: protocol violation" + (complaint_.empty() ? "" : ": " + complaint_));
       }
       return;
@@ -243,7 +264,8 @@ bool GrpcStream::on_data(std::string_view bytes) {
 }
 
 void GrpcStream::on_stream_close(uint32_t error_code) {
-  end("HTTP/2: stream reset: " + std::string(nghttp2_http2_strerror(error_code)) + (complaint_.empty() ? "" : ": " + complaint_));
+  end("HTTP/2: stream reset: " + std::string(nghttp2_http2_strerror(error_code)) +
+      (complaint_.empty() ? "" : ": " + complaint_));
 }
 
 }  // namespace ringway::config

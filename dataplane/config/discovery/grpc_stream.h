@@ -1,5 +1,5 @@
-// One bidirectional gRPC call over one HTTP/2 connection, client side (RFC 9113 by nghttp2; grpc/doc/PROTOCOL-HTTP2.md). No sockets, no
-// clock: bytes in, bytes out.
+// One bidirectional gRPC call over one HTTP/2 connection, client side (RFC 9113 by nghttp2;
+// grpc/doc/PROTOCOL-HTTP2.md). No sockets, no clock: bytes in, bytes out.
 #pragma once
 
 #include <nghttp2/nghttp2.h>
@@ -18,16 +18,17 @@ class GrpcStream {
   // Called from feed(). The owner must not destroy the stream in them.
   class Owner {
    public:
-    virtual void on_settings() = 0;                              // The peer speaks HTTP/2.
-    virtual bool on_message(std::string_view message) = 0;       // false: stop reading; fail() of the owner follows.
+    virtual void on_settings() = 0;  // The peer speaks HTTP/2.
+    virtual bool on_message(
+        std::string_view message) = 0;  // false: stop reading; fail() of the owner follows.
    protected:
     ~Owner() = default;
   };
 
   struct Call {
-    std::string scheme;      // "http" or "https"
+    std::string scheme;  // "http" or "https"
     std::string authority;
-    std::string path;        // "/ringway.v1.Discovery/Connect"
+    std::string path;  // "/ringway.v1.Discovery/Connect"
     std::string user_agent;
   };
 
@@ -35,17 +36,22 @@ class GrpcStream {
   GrpcStream(const GrpcStream&) = delete;
   GrpcStream& operator=(const GrpcStream&) = delete;
 
-  // Takes bytes of the peer. Whether the stream goes on is known after the next take_output(): see end_reason().
+  // Takes bytes of the peer. Whether the stream goes on is known after the next take_output(): see
+  // end_reason().
   void feed(std::string_view bytes);
-  void send(std::string_view message);   // Queues one message.
+  void send(std::string_view message);  // Queues one message.
   void ping();
   // Appends what is to be written to the peer now.
   void take_output(std::string& out);
 
   // Why the stream is over; "" while it is not.
   const std::string& end_reason() const { return end_reason_; }
-  bool mid_message() const { return decoder_.mid_message(); }   // A message has begun and is not complete.
-  bool asked_for_calm() const { return asked_for_calm_; }   // GOAWAY ENHANCE_YOUR_CALM: too many PINGs.
+  bool mid_message() const {
+    return decoder_.mid_message();
+  }  // A message has begun and is not complete.
+  bool asked_for_calm() const {
+    return asked_for_calm_;
+  }  // GOAWAY ENHANCE_YOUR_CALM: too many PINGs.
 
  private:
   struct Callbacks;
@@ -63,17 +69,17 @@ class GrpcStream {
   std::unique_ptr<nghttp2_session, SessionDeleter> session_;
   int32_t stream_id_ = -1;
   GrpcFrameDecoder decoder_;
-  std::string body_;            // Framed messages that flow control has not let out.
+  std::string body_;  // Framed messages that flow control has not let out.
   size_t body_sent_ = 0;
   bool body_deferred_ = false;
   bool settings_seen_ = false;
   bool head_seen_ = false;
   bool asked_for_calm_ = false;
-  std::string status_;          // :status
+  std::string status_;  // :status
   std::string content_type_;
   std::string grpc_status_;
   std::string grpc_message_;
-  std::string complaint_;       // nghttp2's words for what was wrong.
+  std::string complaint_;  // nghttp2's words for what was wrong.
   std::string end_reason_;
 };
 

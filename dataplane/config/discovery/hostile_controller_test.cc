@@ -1,4 +1,5 @@
-// Whatever a peer sends, the client ends the connection with a reason, keeps its set, and tries again.
+// Whatever a peer sends, the client ends the connection with a reason, keeps its set, and tries
+// again.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -46,7 +47,7 @@ std::string head() { return settings() + response_head(); }
 struct HostileCase {
   const char* name;
   Script script;
-  const char* error;   // Part of DiscoveryStatus::last_error.
+  const char* error;  // Part of DiscoveryStatus::last_error.
 };
 void PrintTo(const HostileCase& c, std::ostream* out) { *out << c.name; }
 
@@ -63,13 +64,21 @@ std::vector<HostileCase> cases() {
       {"closed_after_settings", {settings(), true}, "closed the connection"},
       {"silent", {""}, "connecting took too long"},
       {"status_503", {settings() + headers({{":status", "503"}})}, "HTTP status 503"},
-      {"html", {settings() + headers({{":status", "200"}, {"content-type", "text/html"}})}, "not gRPC"},
+      {"html",
+       {settings() + headers({{":status", "200"}, {"content-type", "text/html"}})},
+       "not gRPC"},
       {"trailers_only",
-       {settings() + headers({{":status", "200"}, {"content-type", "application/grpc"}, {"grpc-status", "16"}, {"grpc-message", "no%20entry%0a"}}, true)},
+       {settings() + headers({{":status", "200"},
+                              {"content-type", "application/grpc"},
+                              {"grpc-status", "16"},
+                              {"grpc-message", "no%20entry%0a"}},
+                             true)},
        "gRPC status 16: no entry?"},
       {"trailers_after_head", {head() + headers({{"grpc-status", "14"}}, true)}, "gRPC status 14"},
       {"end_without_status", {head() + data_frames("", true)}, "without a gRPC status"},
-      {"end_inside_message", {head() + data_frames(grpc("x").substr(0, 4), true)}, "inside a message"},
+      {"end_inside_message",
+       {head() + data_frames(grpc("x").substr(0, 4), true)},
+       "inside a message"},
       {"data_before_head", {settings() + data_frames(grpc("x"))}, ""},
       {"compressed", {head() + data_frames("\1\0\0\0\1x"s)}, "compressed"},
       {"unknown_flag", {head() + data_frames("\x80\0\0\0\1x"s)}, "unknown flag"},
@@ -78,10 +87,16 @@ std::vector<HostileCase> cases() {
       {"no_protobuf", {head() + data_frames(grpc(std::string(50, '\xff')))}, "does not parse"},
       {"no_nonce", {head() + data_frames(transaction("", true))}, "nonce"},
       {"mixed", {head() + data_frames(transaction("1", false) + transaction("2", true))}, "mixed"},
-      {"killed_inside_transaction", {head() + data_frames(transaction("1", false, 100)), true}, "closed the connection"},
-      {"killed_inside_message", {head() + data_frames(transaction("1", true, 100).substr(0, 700)), true}, "closed the connection"},
+      {"killed_inside_transaction",
+       {head() + data_frames(transaction("1", false, 100)), true},
+       "closed the connection"},
+      {"killed_inside_message",
+       {head() + data_frames(transaction("1", true, 100).substr(0, 700)), true},
+       "closed the connection"},
       {"reset", {head() + frame(3, 0, 1, "\0\0\0\x08"s)}, "stream reset: CANCEL"},
-      {"refused_stream", {settings() + frame(3, 0, 1, "\0\0\0\x07"s)}, "stream reset: REFUSED_STREAM"},
+      {"refused_stream",
+       {settings() + frame(3, 0, 1, "\0\0\0\x07"s)},
+       "stream reset: REFUSED_STREAM"},
       {"goaway", {head() + frame(7, 0, 0, "\0\0\0\1\0\0\0\0"s)}, "going away: NO_ERROR"},
       {"goaway_calm", {head() + goaway_calm}, "ENHANCE_YOUR_CALM (too_many_pings)"},
       {"push_promise", {settings() + frame(5, 4, 1, "\0\0\0\2\x88"s)}, "HTTP/2"},
@@ -90,8 +105,12 @@ std::vector<HostileCase> cases() {
       {"continuation_flood", {continuation_flood}, "HTTP/2"},
       {"settings_flood", {settings_flood}, ""},
       {"no_ping_answer", {head()}, "no answer to PING"},
-      {"never_the_last", {head() + data_frames(transaction("1", false)), false, frame(6, 0, 0, "12345678")}, "took too long to arrive"},
-      {"slow_message", {head() + data_frames("\0\0\x10\0\0"s), false, frame(6, 0, 0, "12345678")}, "took too long to arrive"},
+      {"never_the_last",
+       {head() + data_frames(transaction("1", false)), false, frame(6, 0, 0, "12345678")},
+       "took too long to arrive"},
+      {"slow_message",
+       {head() + data_frames("\0\0\x10\0\0"s), false, frame(6, 0, 0, "12345678")},
+       "took too long to arrive"},
   };
 }
 
@@ -104,8 +123,12 @@ class HostileControllerTest : public ::testing::TestWithParam<HostileCase> {
   void TearDown() override { std::filesystem::remove_all(folder_); }
   static DiscoveryOptions options(const std::string& path) {
     DiscoveryOptions options = testing::quick_options("unix:" + path);
-    options.times = {.connect_ms = 300, .transaction_ms = 400, .ping_ms = 150, .ping_timeout_ms = 150,
-                     .backoff_min_ms = 10, .backoff_max_ms = 40};
+    options.times = {.connect_ms = 300,
+                     .transaction_ms = 400,
+                     .ping_ms = 150,
+                     .ping_timeout_ms = 150,
+                     .backoff_min_ms = 10,
+                     .backoff_max_ms = 40};
     return options;
   }
   std::string folder_;
@@ -119,7 +142,8 @@ TEST_P(HostileControllerTest, EndsWithAReasonAndTheSetStays) {
   held.upsert(cluster("kept"));
   held.set_version("before");
   ClientHarness proxy(options(path), std::move(held));
-  ASSERT_TRUE(proxy.until([&] { return proxy.client.status().failures >= 2; })) << "ends, and tries again";
+  ASSERT_TRUE(proxy.until([&] { return proxy.client.status().failures >= 2; }))
+      << "ends, and tries again";
   EXPECT_THAT(proxy.client.status().last_error, ::testing::HasSubstr(c.error));
   EXPECT_NE(proxy.client.status().last_error, "");
   EXPECT_EQ(proxy.client.resources().size(), 1u);
@@ -130,14 +154,18 @@ TEST_P(HostileControllerTest, EndsWithAReasonAndTheSetStays) {
 INSTANTIATE_TEST_SUITE_P(Faults, HostileControllerTest, ::testing::ValuesIn(cases()),
                          [](const auto& test) { return std::string(test.param.name); });
 
-// Bytes that begin well and are then changed at random places: no crash, no change of the set that no transaction made.
+// Bytes that begin well and are then changed at random places: no crash, no change of the set that
+// no transaction made.
 TEST_F(HostileControllerTest, SurvivesFlippedBytes) {
-  const std::string good = head() + data_frames(transaction("1", false, 20) + transaction("1", true, 0));
+  const std::string good =
+      head() + data_frames(transaction("1", false, 20) + transaction("1", true, 0));
   Random random(7);
   for (int round = 0; round < 60; ++round) {
     SCOPED_TRACE(round);
     std::string bytes = good;
-    for (int flips = 0; flips < 3; ++flips) bytes[random.below(static_cast<uint32_t>(bytes.size()))] ^= static_cast<char>(1 << random.below(8));
+    for (int flips = 0; flips < 3; ++flips)
+      bytes[random.below(static_cast<uint32_t>(bytes.size()))] ^=
+          static_cast<char>(1 << random.below(8));
     const std::string path = folder_ + "/" + std::to_string(round);
     HostileServer server(path, {bytes, true});
     ClientHarness proxy(options(path));
@@ -159,7 +187,8 @@ TEST_F(HostileControllerTest, ResourcesThatMakeNoSenseAreNacked) {
   HostileServer server(path, {head() + data_frames(grpc(message.SerializeAsString()))});
   ClientHarness proxy(options(path));
   ASSERT_TRUE(proxy.until([&] { return proxy.client.status().rejected == 1; }));
-  EXPECT_EQ(proxy.client.status().rejection, "cluster \"twice\": resource is twice in the transaction");
+  EXPECT_EQ(proxy.client.status().rejection,
+            "cluster \"twice\": resource is twice in the transaction");
   EXPECT_EQ(proxy.sink.applied.size(), 0u);
 }
 

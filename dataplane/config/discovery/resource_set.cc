@@ -9,24 +9,36 @@ namespace ringway::config {
 
 v1::ResourceType resource_type(const v1::Resource& resource) {
   switch (resource.body_case()) {
-    case v1::Resource::kListener: return v1::RESOURCE_TYPE_LISTENER;
-    case v1::Resource::kRouteTable: return v1::RESOURCE_TYPE_ROUTE_TABLE;
-    case v1::Resource::kCluster: return v1::RESOURCE_TYPE_CLUSTER;
-    case v1::Resource::kEndpoints: return v1::RESOURCE_TYPE_ENDPOINTS;
-    case v1::Resource::kCertificate: return v1::RESOURCE_TYPE_CERTIFICATE;
-    case v1::Resource::BODY_NOT_SET: break;
+    case v1::Resource::kListener:
+      return v1::RESOURCE_TYPE_LISTENER;
+    case v1::Resource::kRouteTable:
+      return v1::RESOURCE_TYPE_ROUTE_TABLE;
+    case v1::Resource::kCluster:
+      return v1::RESOURCE_TYPE_CLUSTER;
+    case v1::Resource::kEndpoints:
+      return v1::RESOURCE_TYPE_ENDPOINTS;
+    case v1::Resource::kCertificate:
+      return v1::RESOURCE_TYPE_CERTIFICATE;
+    case v1::Resource::BODY_NOT_SET:
+      break;
   }
   return v1::RESOURCE_TYPE_UNSPECIFIED;
 }
 
 std::string_view resource_type_name(v1::ResourceType type) {
   switch (type) {
-    case v1::RESOURCE_TYPE_LISTENER: return "listener";
-    case v1::RESOURCE_TYPE_ROUTE_TABLE: return "route_table";
-    case v1::RESOURCE_TYPE_CLUSTER: return "cluster";
-    case v1::RESOURCE_TYPE_ENDPOINTS: return "endpoints";
-    case v1::RESOURCE_TYPE_CERTIFICATE: return "certificate";
-    default: return "resource";
+    case v1::RESOURCE_TYPE_LISTENER:
+      return "listener";
+    case v1::RESOURCE_TYPE_ROUTE_TABLE:
+      return "route_table";
+    case v1::RESOURCE_TYPE_CLUSTER:
+      return "cluster";
+    case v1::RESOURCE_TYPE_ENDPOINTS:
+      return "endpoints";
+    case v1::RESOURCE_TYPE_CERTIFICATE:
+      return "certificate";
+    default:
+      return "resource";
   }
 }
 

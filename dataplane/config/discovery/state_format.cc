@@ -1,8 +1,10 @@
 // The kept configuration as bytes. Integers are little endian.
-//   head     "RINGWAY\n" (8), format u32, flags u32 (1 = private keys are in), payload bytes u64, checksum of the payload u64
-//   payload  version (text), number of resources u32, then per resource: type u32, keyless u8, version u64, name (text), bytes (text)
-//   text     length u32, bytes
-// The checksum finds torn and rotten files; it is no protection against someone who can write the directory.
+//   head     "RINGWAY\n" (8), format u32, flags u32 (1 = private keys are in), payload bytes u64,
+//   checksum of the payload u64 payload  version (text), number of resources u32, then per
+//   resource: type u32, keyless u8, version u64, name (text), bytes (text) text     length u32,
+//   bytes
+// The checksum finds torn and rotten files; it is no protection against someone who can write the
+// directory.
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -29,7 +31,8 @@ void put_text(std::string& out, std::string_view text) {
   out.append(text);
 }
 
-// FNV-1a over 8-byte words with a last mix: a torn page never goes unseen in practice, at several GB/s.
+// FNV-1a over 8-byte words with a last mix: a torn page never goes unseen in practice, at several
+// GB/s.
 uint64_t checksum(std::string_view text) {
   uint64_t hash = 0xCBF29CE484222325u;
   while (!text.empty()) {
@@ -54,7 +57,8 @@ class Reader {
       return 0;
     }
     T value = 0;
-    for (size_t i = 0; i < sizeof(T); ++i) value |= static_cast<T>(static_cast<uint8_t>(text_[i])) << (8 * i);
+    for (size_t i = 0; i < sizeof(T); ++i)
+      value |= static_cast<T>(static_cast<uint8_t>(text_[i])) << (8 * i);
     text_.remove_prefix(sizeof(T));
     return value;
   }
@@ -112,7 +116,8 @@ std::string encode_state(const ResourceSet& set, Keys keys) {
   put<uint32_t>(out, static_cast<uint32_t>(set.size()));
   for (const auto& [key, entry] : set.entries()) {
     std::optional<std::string> redacted;
-    if (keys == Keys::kLeaveOut && key.type == v1::RESOURCE_TYPE_CERTIFICATE) redacted = without_key(entry);
+    if (keys == Keys::kLeaveOut && key.type == v1::RESOURCE_TYPE_CERTIFICATE)
+      redacted = without_key(entry);
     put<uint32_t>(out, static_cast<uint32_t>(key.type));
     put<uint8_t>(out, entry.keyless || redacted ? 1 : 0);
     put<uint64_t>(out, entry.version);
@@ -135,12 +140,14 @@ std::expected<ResourceSet, std::string> decode_state(std::string_view text) {
   Reader head(text.substr(kMagic.size(), kHeadBytes - kMagic.size()));
   const auto format = head.get<uint32_t>();
   if (format != kFormat) {
-    return std::unexpected("format " + std::to_string(format) + ", this build reads " + std::to_string(kFormat));
+    return std::unexpected("format " + std::to_string(format) + ", this build reads " +
+                           std::to_string(kFormat));
   }
   const auto flags = head.get<uint32_t>();
   if ((flags & ~kWithKeys) != 0) return std::unexpected("unknown flags");
   const std::string_view payload = text.substr(kHeadBytes);
-  if (head.get<uint64_t>() != payload.size()) return std::unexpected("truncated, or longer than its head says");
+  if (head.get<uint64_t>() != payload.size())
+    return std::unexpected("truncated, or longer than its head says");
   if (head.get<uint64_t>() != checksum(payload)) return std::unexpected("checksum does not match");
 
   Reader in(payload);
@@ -156,7 +163,8 @@ std::expected<ResourceSet, std::string> decode_state(std::string_view text) {
     key.name = in.get_text();
     entry.bytes = in.get_text();
     if (!in.good()) break;
-    if (const std::string_view why = refusal(key, entry.bytes); !why.empty()) return std::unexpected(std::string(why));
+    if (const std::string_view why = refusal(key, entry.bytes); !why.empty())
+      return std::unexpected(std::string(why));
     if (set.find(key) != nullptr) return std::unexpected("a resource is there twice");
     set.upsert(std::move(key), std::move(entry));
   }

@@ -23,7 +23,9 @@ constexpr const char* kTemporaryName = "configuration.state.tmp";
 constexpr size_t kStateBytesMax = size_t{1} << 30;
 constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
 
-std::string system_error(const std::string& what, int error) { return what + ": " + std::strerror(error); }
+std::string system_error(const std::string& what, int error) {
+  return what + ": " + std::strerror(error);
+}
 
 // 0 or an errno.
 int write_all(int fd, std::string_view text) {
@@ -37,14 +39,16 @@ int write_all(int fd, std::string_view text) {
 }
 
 std::expected<std::string, std::string> read_all(int fd, const std::string& path) {
-  struct stat info {};
+  struct stat info{};
   if (::fstat(fd, &info) != 0) return std::unexpected(system_error(path, errno));
   if (!S_ISREG(info.st_mode)) return std::unexpected(path + ": not a regular file");
-  if (static_cast<uint64_t>(info.st_size) > kStateBytesMax) return std::unexpected(path + ": larger than 1 GiB");
+  if (static_cast<uint64_t>(info.st_size) > kStateBytesMax)
+    return std::unexpected(path + ": larger than 1 GiB");
   std::string text(static_cast<size_t>(info.st_size), '\0');
   size_t done = 0;
   while (done < text.size()) {
-    const ssize_t got = ::pread(fd, text.data() + done, text.size() - done, static_cast<off_t>(done));
+    const ssize_t got =
+        ::pread(fd, text.data() + done, text.size() - done, static_cast<off_t>(done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return std::unexpected(system_error(path, errno));
     if (got == 0) break;
@@ -61,12 +65,14 @@ std::expected<ResourceSet, std::string> decode_named(std::string text, const std
   return set;
 }
 
-// Replaces DIR/configuration.state so that a reader, or a power cut, sees the old or the new file and nothing between.
+// Replaces DIR/configuration.state so that a reader, or a power cut, sees the old or the new file
+// and nothing between.
 // "" or one line of error.
 std::string replace_file(const std::string& directory, std::string_view text) {
   const std::string temporary = directory + "/" + kTemporaryName;
   const std::string final_name = directory + "/" + kFileName;
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  const int fd =
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return system_error(temporary, errno);
   int error = write_all(fd, text);
   if (error == 0 && ::fsync(fd) != 0) error = errno;
@@ -89,7 +95,8 @@ std::string replace_file(const std::string& directory, std::string_view text) {
 // Writes the latest text it was given; texts that were overtaken are never written.
 class StateStore::Writer {
  public:
-  explicit Writer(std::string directory) : directory_(std::move(directory)), thread_([this] { run(); }) {}
+  explicit Writer(std::string directory)
+      : directory_(std::move(directory)), thread_([this] { run(); }) {}
   ~Writer() {
     {
       const std::lock_guard lock(mutex_);
@@ -149,7 +156,8 @@ class StateStore::Writer {
   std::thread thread_;  // Last: it uses what is above.
 };
 
-StateStore::StateStore(io::TimerWheel& wheel, StateStoreOptions options) : wheel_(wheel), options_(std::move(options)) {
+StateStore::StateStore(io::TimerWheel& wheel, StateStoreOptions options)
+    : wheel_(wheel), options_(std::move(options)) {
   memory_timer_.bind<&StateStore::on_memory_timer>(*this);
   disk_timer_.bind<&StateStore::on_disk_timer>(*this);
   if (!options_.directory.empty()) writer_ = std::make_unique<Writer>(options_.directory);
@@ -249,8 +257,10 @@ std::expected<int, int> make_sealed_memory(std::string_view text) {
 #ifndef MFD_NOEXEC_SEAL
   constexpr unsigned MFD_NOEXEC_SEAL = 8;  // Linux 6.3; older kernels answer EINVAL.
 #endif
-  int fd = ::memfd_create("ringway-configuration", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
-  if (fd < 0 && errno == EINVAL) fd = ::memfd_create("ringway-configuration", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  int fd =
+      ::memfd_create("ringway-configuration", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+  if (fd < 0 && errno == EINVAL)
+    fd = ::memfd_create("ringway-configuration", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd < 0) return std::unexpected(errno);
   int error = write_all(fd, text);
   if (error == 0 && ::fcntl(fd, F_ADD_SEALS, kSeals) != 0) error = errno;

@@ -55,7 +55,8 @@ class StateStoreTest : public ::testing::Test {
 
 TEST_F(StateStoreTest, MemoryKeepsKeysDiskDoesNot) {
   const ResourceSet set = sample();
-  const std::string with = encode_state(set, Keys::kInclude), without = encode_state(set, Keys::kLeaveOut);
+  const std::string with = encode_state(set, Keys::kInclude),
+                    without = encode_state(set, Keys::kLeaveOut);
   EXPECT_THAT(with, HasSubstr("the secret key"));
   EXPECT_THAT(without, Not(HasSubstr("the secret key")));
   EXPECT_THAT(without, HasSubstr("the chain"));
@@ -81,11 +82,16 @@ TEST_F(StateStoreTest, WhatDoesNotCheckIsRefusedAsAWhole) {
   newer_flags[12] = 4;
   flipped[good.size() - 3] ^= 1;
   magic[0] = 'X';
-  for (const Case& c : {Case{"empty", "", "shorter than its head"}, Case{"head_only", good.substr(0, 32), "truncated"},
-                        Case{"half_a_head", good.substr(0, 20), "shorter than its head"}, Case{"truncated", good.substr(0, good.size() - 1), "truncated"},
-                        Case{"longer", good + "x", "truncated, or longer"}, Case{"older_format", older, "format 0, this build reads 1"},
-                        Case{"unknown_flags", newer_flags, "flags"}, Case{"flipped", flipped, "checksum"},
-                        Case{"another_file", magic, "not a configuration"}, Case{"zeroes", std::string(4096, '\0'), "not a configuration"}}) {
+  for (const Case& c :
+       {Case{"empty", "", "shorter than its head"},
+        Case{"head_only", good.substr(0, 32), "truncated"},
+        Case{"half_a_head", good.substr(0, 20), "shorter than its head"},
+        Case{"truncated", good.substr(0, good.size() - 1), "truncated"},
+        Case{"longer", good + "x", "truncated, or longer"},
+        Case{"older_format", older, "format 0, this build reads 1"},
+        Case{"unknown_flags", newer_flags, "flags"}, Case{"flipped", flipped, "checksum"},
+        Case{"another_file", magic, "not a configuration"},
+        Case{"zeroes", std::string(4096, '\0'), "not a configuration"}}) {
     SCOPED_TRACE(c.name);
     write(c.text);
     const auto loaded = load_state_file(folder_);
@@ -145,8 +151,9 @@ TEST_F(StateStoreTest, WritesAreCoalesced) {
   uint64_t now_ns = kNsPerSecond;
   wheel.advance(now_ns);
   {
-    StateStore store(wheel, {.directory = folder_, .hand_over = [&](int fd) { handed.push_back(fd); }});
-    for (int i = 0; i < 300; ++i) {   // Three seconds, a change every 10 ms.
+    StateStore store(wheel,
+                     {.directory = folder_, .hand_over = [&](int fd) { handed.push_back(fd); }});
+    for (int i = 0; i < 300; ++i) {  // Three seconds, a change every 10 ms.
       set.set_version("v" + std::to_string(i));
       store.save(set, now_ns);
       now_ns += 10 * kNsPerMs;
@@ -166,7 +173,8 @@ TEST_F(StateStoreTest, WritesAreCoalesced) {
   }
   EXPECT_EQ(load_state_file(folder_)->version(), "last") << "the destructor writes what waits";
   EXPECT_THAT(read(), Not(HasSubstr("the secret key")));
-  EXPECT_EQ(std::filesystem::status(path()).permissions(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+  EXPECT_EQ(std::filesystem::status(path()).permissions(),
+            std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
   for (const int fd : handed) ::close(fd);
 }
 
@@ -174,7 +182,8 @@ TEST_F(StateStoreTest, AFullOrMissingDiskIsAnErrorInTheStatusAndTheOldFileStays)
   io::TimerWheel wheel(0);
   const ResourceSet set = sample();
   write("old");
-  std::filesystem::create_directory(folder_ + "/configuration.state.tmp");   // The temporary file cannot be made.
+  std::filesystem::create_directory(
+      folder_ + "/configuration.state.tmp");  // The temporary file cannot be made.
   StateStore store(wheel, {.directory = folder_});
   store.save(set, 0);
   store.flush();

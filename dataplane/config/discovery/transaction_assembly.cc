@@ -8,15 +8,18 @@
 namespace ringway::config {
 namespace {
 
-std::unexpected<RefusedTransaction> refuse(const Transaction& transaction, const std::string& nonce, v1::ResourceType type,
-                                           std::string name, std::string reason) {
-  return std::unexpected(RefusedTransaction{
-      transaction.version, nonce, Rejection{type, std::move(name), std::move(reason)}});
+std::unexpected<RefusedTransaction> refuse(const Transaction& transaction, const std::string& nonce,
+                                           v1::ResourceType type, std::string name,
+                                           std::string reason) {
+  return std::unexpected(RefusedTransaction{transaction.version, nonce,
+                                            Rejection{type, std::move(name), std::move(reason)}});
 }
 
-void take_names(std::vector<ResourceKey>& out, google::protobuf::RepeatedPtrField<v1::ResourceName>& names) {
+void take_names(std::vector<ResourceKey>& out,
+                google::protobuf::RepeatedPtrField<v1::ResourceName>& names) {
   out.reserve(out.size() + static_cast<size_t>(names.size()));
-  for (v1::ResourceName& name : names) out.push_back({name.type(), std::move(*name.mutable_name())});
+  for (v1::ResourceName& name : names)
+    out.push_back({name.type(), std::move(*name.mutable_name())});
 }
 
 bool before(const v1::Resource& a, const v1::Resource& b) {
@@ -39,7 +42,8 @@ void AssembledTransaction::commit_to(ResourceSet& set) && {
   for (const ResourceKey& key : removals) set.erase(key);
 }
 
-TransactionAssembly::Progress TransactionAssembly::add(v1::Transaction&& message, size_t wire_bytes) {
+TransactionAssembly::Progress TransactionAssembly::add(v1::Transaction&& message,
+                                                       size_t wire_bytes) {
   if (!open_) {
     if (message.nonce().empty()) {
       fault_ = "transaction without a nonce";
@@ -49,14 +53,17 @@ TransactionAssembly::Progress TransactionAssembly::add(v1::Transaction&& message
     full_ = message.full();
     version_ = std::move(*message.mutable_version());
     nonce_ = std::move(*message.mutable_nonce());
-  } else if (message.version() != version_ || message.nonce() != nonce_ || message.full() != full_) {
+  } else if (message.version() != version_ || message.nonce() != nonce_ ||
+             message.full() != full_) {
     fault_ = "messages of two transactions are mixed";
     return Progress::kBroken;
   }
   bytes_ += wire_bytes;
-  resources_ += static_cast<size_t>(message.upserts_size()) + static_cast<size_t>(message.removals_size()) +
+  resources_ += static_cast<size_t>(message.upserts_size()) +
+                static_cast<size_t>(message.removals_size()) +
                 static_cast<size_t>(message.unchanged_held_size());
-  // An empty name costs the peer two bytes and us a hundred: resources are counted, not bytes alone.
+  // An empty name costs the peer two bytes and us a hundred: resources are counted, not bytes
+  // alone.
   if (bytes_ > bytes_max_ || resources_ > 2 * size_t{resources_max_}) {
     fault_ = "transaction above the size limit";
     return Progress::kBroken;
@@ -67,7 +74,8 @@ TransactionAssembly::Progress TransactionAssembly::add(v1::Transaction&& message
   return message.last() ? Progress::kComplete : Progress::kMore;
 }
 
-std::expected<AssembledTransaction, RefusedTransaction> TransactionAssembly::finish(const ResourceSet& set) {
+std::expected<AssembledTransaction, RefusedTransaction> TransactionAssembly::finish(
+    const ResourceSet& set) {
   CHECK(open_);
   AssembledTransaction out;
   Transaction& transaction = out.transaction;
@@ -85,9 +93,11 @@ std::expected<AssembledTransaction, RefusedTransaction> TransactionAssembly::fin
   for (v1::Resource& resource : upserts) {
     const v1::ResourceType type = resource_type(resource);
     if (type == v1::RESOURCE_TYPE_UNSPECIFIED) {
-      return refuse(transaction, out.nonce, type, resource.name(), "resource of a type this proxy does not know");
+      return refuse(transaction, out.nonce, type, resource.name(),
+                    "resource of a type this proxy does not know");
     }
-    if (resource.name().empty()) return refuse(transaction, out.nonce, type, "", "resource without a name");
+    if (resource.name().empty())
+      return refuse(transaction, out.nonce, type, "", "resource without a name");
     ResourceKey key{type, resource.name()};
     if (!seen.insert(key).second) {
       return refuse(transaction, out.nonce, type, key.name, "resource is twice in the transaction");
@@ -104,25 +114,32 @@ std::expected<AssembledTransaction, RefusedTransaction> TransactionAssembly::fin
     for (const ResourceKey& key : unchanged) {
       const ResourceSet::Entry* entry = set.find(key);
       if (entry == nullptr || entry->keyless) {
-        return refuse(transaction, out.nonce, key.type, key.name, "named as unchanged, but the proxy does not hold it");
+        return refuse(transaction, out.nonce, key.type, key.name,
+                      "named as unchanged, but the proxy does not hold it");
       }
     }
     seen.insert(unchanged.begin(), unchanged.end());
     for (const auto& [key, entry] : set.entries()) {
-      if (!seen.contains(key)) transaction.removals.push_back(key);
+      if (!seen.contains(key)) out.removals.push_back(key);
     }
   } else {
     for (ResourceKey& key : removals) {
       if (upserted(transaction.upserts, key)) {
-        return refuse(transaction, out.nonce, key.type, key.name, "resource is both sent and removed");
+        return refuse(transaction, out.nonce, key.type, key.name,
+                      "resource is both sent and removed");
       }
       // Names that are not held (an on-demand name that does not exist) and doubles are no change.
-      if (set.find(key) != nullptr && seen.insert(key).second) transaction.removals.push_back(std::move(key));
+      if (set.find(key) != nullptr && seen.insert(key).second)
+        out.removals.push_back(std::move(key));
     }
   }
-  out.removals = transaction.removals;
+  // The sink was never given a keyless certificate (whole_transaction), so it has none to remove.
+  for (const ResourceKey& key : out.removals) {
+    if (!set.find(key)->keyless) transaction.removals.push_back(key);
+  }
   if (set.size() + added - out.removals.size() > resources_max_) {
-    return refuse(transaction, out.nonce, v1::RESOURCE_TYPE_UNSPECIFIED, "", "more resources than this proxy may hold");
+    return refuse(transaction, out.nonce, v1::RESOURCE_TYPE_UNSPECIFIED, "",
+                  "more resources than this proxy may hold");
   }
   return out;
 }

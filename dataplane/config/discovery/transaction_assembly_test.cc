@@ -23,7 +23,8 @@ v1::ResourceName named(const std::string& name) {
   return out;
 }
 
-v1::Transaction message(bool full, std::vector<v1::Resource> upserts, std::vector<std::string> removals = {},
+v1::Transaction message(bool full, std::vector<v1::Resource> upserts,
+                        std::vector<std::string> removals = {},
                         std::vector<std::string> unchanged = {}, bool last = true) {
   v1::Transaction out;
   out.set_version("v2");
@@ -44,15 +45,16 @@ ResourceSet set_of(std::initializer_list<const char*> names) {
 
 std::string names(const ResourceSet& set) {
   std::string out;
-  for (const auto& [key, entry] : set.entries()) out += key.name + std::to_string(entry.version) + " ";
+  for (const auto& [key, entry] : set.entries())
+    out += key.name + std::to_string(entry.version) + " ";
   return out;
 }
 
 struct Case {
   const char* name;
   v1::Transaction message;
-  const char* after;     // names() of {a, b} afterwards, or
-  const char* refusal;   // the reason.
+  const char* after;    // names() of {a, b} afterwards, or
+  const char* refusal;  // the reason.
 };
 
 TEST(TransactionAssemblyTest, TurnsEveryFormIntoADifference) {
@@ -65,18 +67,23 @@ TEST(TransactionAssemblyTest, TurnsEveryFormIntoADifference) {
       {"full", message(true, {cluster("c")}), "c1 ", ""},
       {"full_keeps_unchanged", message(true, {cluster("c")}, {}, {"a"}), "a1 c1 ", ""},
       {"full_and_empty", message(true, {}), "", ""},
-      {"unchanged_not_held", message(true, {}, {}, {"q"}), "", "named as unchanged, but the proxy does not hold it"},
-      {"twice", message(false, {cluster("c"), cluster("c", 2)}), "", "resource is twice in the transaction"},
-      {"sent_and_removed", message(false, {cluster("a", 2)}, {"a"}), "", "resource is both sent and removed"},
+      {"unchanged_not_held", message(true, {}, {}, {"q"}), "",
+       "named as unchanged, but the proxy does not hold it"},
+      {"twice", message(false, {cluster("c"), cluster("c", 2)}), "",
+       "resource is twice in the transaction"},
+      {"sent_and_removed", message(false, {cluster("a", 2)}, {"a"}), "",
+       "resource is both sent and removed"},
       {"no_body", message(false, {bodyless}), "", "resource of a type this proxy does not know"},
       {"no_name", message(false, {nameless}), "", "resource without a name"},
-      {"too_many", message(false, {cluster("c"), cluster("d"), cluster("e")}), "", "more resources than this proxy may hold"},
+      {"too_many", message(false, {cluster("c"), cluster("d"), cluster("e")}), "",
+       "more resources than this proxy may hold"},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.name);
     ResourceSet set = set_of({"a", "b"});
     TransactionAssembly assembly(1000, 4);
-    ASSERT_EQ(assembly.add(v1::Transaction(c.message), 10), TransactionAssembly::Progress::kComplete);
+    ASSERT_EQ(assembly.add(v1::Transaction(c.message), 10),
+              TransactionAssembly::Progress::kComplete);
     auto assembled = assembly.finish(set);
     ASSERT_EQ(assembled.has_value(), std::string(c.refusal).empty());
     EXPECT_FALSE(assembly.open());
@@ -142,6 +149,15 @@ TEST(TransactionAssemblyTest, AKeylessCertificateIsNotHeld) {
   EXPECT_EQ(hello.held(0).name(), "a");
   EXPECT_EQ(hello.last_version(), "v1");
   EXPECT_EQ(whole_transaction(set).upserts.size(), 1u);
+
+  // The sink does not know it, so it is not told of its removal; the set forgets it.
+  TransactionAssembly assembly(1000, 10);
+  assembly.add(message(true, {}, {}, {"a"}), 10);
+  auto assembled = assembly.finish(set);
+  ASSERT_TRUE(assembled);
+  EXPECT_TRUE(assembled->transaction.removals.empty());
+  std::move(*assembled).commit_to(set);
+  EXPECT_EQ(names(set), "a1 ");
 }
 
 TEST(GrpcFrameTest, CutsAnySegmentation) {

@@ -31,7 +31,8 @@ void extend(X509* certificate, X509* issuer, int nid, const std::string& value) 
   X509_EXTENSION_free(extension);
 }
 
-X509* make_certificate(const std::string& name, EVP_PKEY* key, X509* issuer, EVP_PKEY* issuer_key, long from_s, long to_s) {
+X509* make_certificate(const std::string& name, EVP_PKEY* key, X509* issuer, EVP_PKEY* issuer_key,
+                       long from_s, long to_s) {
   static long serial = 1;
   X509* certificate = X509_new();
   CHECK(certificate != nullptr);
@@ -40,7 +41,8 @@ X509* make_certificate(const std::string& name, EVP_PKEY* key, X509* issuer, EVP
   X509_gmtime_adj(X509_getm_notBefore(certificate), from_s);
   X509_gmtime_adj(X509_getm_notAfter(certificate), to_s);
   X509_NAME* subject = X509_get_subject_name(certificate);
-  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, reinterpret_cast<const uint8_t*>(name.c_str()), -1, -1, 0);
+  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
+                             reinterpret_cast<const uint8_t*>(name.c_str()), -1, -1, 0);
   X509_set_issuer_name(certificate, issuer == nullptr ? subject : X509_get_subject_name(issuer));
   X509_set_pubkey(certificate, key);
   if (issuer == nullptr) {
@@ -61,7 +63,8 @@ void write_certificate(const std::string& path, X509* certificate) {
 
 void write_key(const std::string& path, EVP_PKEY* key) {
   FILE* file = std::fopen(path.c_str(), "w");
-  CHECK(file != nullptr && PEM_write_PrivateKey(file, key, nullptr, nullptr, 0, nullptr, nullptr) == 1);
+  CHECK(file != nullptr &&
+        PEM_write_PrivateKey(file, key, nullptr, nullptr, 0, nullptr, nullptr) == 1);
   std::fclose(file);
 }
 
@@ -73,9 +76,13 @@ struct TestCa::Keys {
 };
 
 TestCa::TestCa(std::string folder, const std::string& name)
-    : folder_(std::move(folder)), name_(name), file_(folder_ + "/" + name + "-ca.pem"), keys_(new Keys) {
+    : folder_(std::move(folder)),
+      name_(name),
+      file_(folder_ + "/" + name + "-ca.pem"),
+      keys_(new Keys) {
   keys_->key = make_key();
-  keys_->certificate = make_certificate(name + " CA", keys_->key, nullptr, keys_->key, -86400, 86400);
+  keys_->certificate =
+      make_certificate(name + " CA", keys_->key, nullptr, keys_->key, -86400, 86400);
   write_certificate(file_, keys_->certificate);
 }
 
@@ -90,7 +97,8 @@ CertificateFiles TestCa::sign(const std::string& name, int days) const {
                                folder_ + "/" + name_ + "-" + name + std::to_string(days) + ".key"};
   EVP_PKEY* key = make_key();
   const long end_s = days * 86400L;
-  X509* certificate = make_certificate(name, key, keys_->certificate, keys_->key, end_s - 2 * 86400L, end_s);
+  X509* certificate =
+      make_certificate(name, key, keys_->certificate, keys_->key, end_s - 2 * 86400L, end_s);
   write_certificate(files.certificate, certificate);
   write_key(files.key, key);
   X509_free(certificate);

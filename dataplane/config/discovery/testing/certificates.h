@@ -18,7 +18,8 @@ class TestCa {
   TestCa(const TestCa&) = delete;
   TestCa& operator=(const TestCa&) = delete;
   const std::string& file() const { return file_; }
-  // Signs a certificate for `name` (subject alternative name: DNS, or IP when it is one). `days` < 0: it ended that long ago.
+  // Signs a certificate for `name` (subject alternative name: DNS, or IP when it is one). `days` <
+  // 0: it ended that long ago.
   CertificateFiles sign(const std::string& name, int days = 1) const;
 
  private:

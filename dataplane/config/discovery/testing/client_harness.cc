@@ -24,10 +24,12 @@ std::expected<void, Rejection> RecordingSink::apply(Transaction&& transaction) {
   for (const v1::Resource& resource : transaction.upserts) {
     if (!refuse) break;
     if (std::string reason = refuse(resource); !reason.empty()) {
-      return std::unexpected(Rejection{resource_type(resource), resource.name(), std::move(reason)});
+      return std::unexpected(
+          Rejection{resource_type(resource), resource.name(), std::move(reason)});
     }
   }
-  for (const v1::Resource& resource : transaction.upserts) state[{resource_type(resource), resource.name()}] = resource;
+  for (const v1::Resource& resource : transaction.upserts)
+    state[{resource_type(resource), resource.name()}] = resource;
   for (const ResourceKey& key : transaction.removals) CHECK(state.erase(key) == 1);
   applied.push_back(std::move(transaction));
   return {};
@@ -42,7 +44,8 @@ ClientHarness::ClientHarness(DiscoveryOptions options, ResourceSet held, io::Bac
     : ring(io::make_ring(backend, small_ring())),
       wheel(monotonic_ns()),
       client(*ring, wheel, random, std::move(options), std::move(held), sink) {
-  for (const auto& [key, entry] : client.resources().entries()) sink.state[key] = *client.resources().resource(key);
+  for (const auto& [key, entry] : client.resources().entries())
+    sink.state[key] = *client.resources().resource(key);
   ring->turn(0);
   client.start();
 }
@@ -68,8 +71,12 @@ DiscoveryOptions quick_options(const std::string& address) {
   DiscoveryOptions options;
   options.address = address;
   options.node_id = "test-node";
-  options.times = {.connect_ms = 2000, .transaction_ms = 2000, .ping_ms = 2000, .ping_timeout_ms = 500,
-                   .backoff_min_ms = 20, .backoff_max_ms = 100};
+  options.times = {.connect_ms = 2000,
+                   .transaction_ms = 2000,
+                   .ping_ms = 2000,
+                   .ping_timeout_ms = 500,
+                   .backoff_min_ms = 20,
+                   .backoff_max_ms = 100};
   return options;
 }
 

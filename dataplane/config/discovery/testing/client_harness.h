@@ -18,20 +18,23 @@ class RecordingSink final : public TransactionSink {
   std::expected<void, Rejection> apply(Transaction&& transaction) override;
   void on_accepted(const ResourceSet& set) override;
 
-  std::function<std::string(const v1::Resource&)> refuse;   // A reason, or "".
+  std::function<std::string(const v1::Resource&)> refuse;  // A reason, or "".
   std::vector<Transaction> applied;
-  std::map<ResourceKey, v1::Resource> state;   // By the transactions alone: must equal the set.
+  std::map<ResourceKey, v1::Resource> state;  // By the transactions alone: must equal the set.
   size_t set_size = 0;
 };
 
 class ClientHarness {
  public:
-  explicit ClientHarness(DiscoveryOptions options, ResourceSet held = {}, io::Backend backend = io::Backend::kEpoll);
-  ~ClientHarness();   // Stops the client.
+  explicit ClientHarness(DiscoveryOptions options, ResourceSet held = {},
+                         io::Backend backend = io::Backend::kEpoll);
+  ~ClientHarness();  // Stops the client.
 
   // Drives the loop until `condition`, at most `timeout_ms`. True when it came.
   bool until(const std::function<bool()>& condition, uint64_t timeout_ms = 10'000);
-  void turn_for(uint64_t ms) { until([] { return false; }, ms); }
+  void turn_for(uint64_t ms) {
+    until([] { return false; }, ms);
+  }
   void stop();
 
   RecordingSink sink;

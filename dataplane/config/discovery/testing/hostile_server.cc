@@ -53,7 +53,9 @@ void HostileServer::play(int fd) {
   for (int waited_ms = 0; !ending_; waited_ms += 10) {
     pollfd ready{fd, POLLIN, 0};
     if (::poll(&ready, 1, 10) > 0 && ::recv(fd, ignored, sizeof ignored, 0) <= 0) return;
-    if (!script_.drip.empty() && waited_ms % 50 == 0 && ::send(fd, script_.drip.data(), script_.drip.size(), MSG_NOSIGNAL) <= 0) return;
+    if (!script_.drip.empty() && waited_ms % 50 == 0 &&
+        ::send(fd, script_.drip.data(), script_.drip.size(), MSG_NOSIGNAL) <= 0)
+      return;
   }
 }
 
@@ -68,7 +70,8 @@ std::string frame(uint8_t type, uint8_t flags, uint32_t stream, std::string_view
 
 std::string settings() { return frame(4, 0, 0, "") + frame(4, 1, 0, ""); }
 
-std::string headers(const std::vector<std::pair<std::string, std::string>>& fields, bool end_stream) {
+std::string headers(const std::vector<std::pair<std::string, std::string>>& fields,
+                    bool end_stream) {
   std::string block;
   for (const auto& [name, value] : fields) {
     CHECK(name.size() < 127 && value.size() < 127);
@@ -81,7 +84,9 @@ std::string headers(const std::vector<std::pair<std::string, std::string>>& fiel
   return frame(1, end_stream ? 5 : 4, 1, block);
 }
 
-std::string response_head() { return headers({{":status", "200"}, {"content-type", "application/grpc"}}); }
+std::string response_head() {
+  return headers({{":status", "200"}, {"content-type", "application/grpc"}});
+}
 
 std::string data_frames(std::string_view bytes, bool end_stream) {
   std::string out;

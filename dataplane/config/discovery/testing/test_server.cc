@@ -43,7 +43,8 @@ TestServer::~TestServer() {
 
 std::string TestServer::read_line() {
   std::string line;
-  for (int c = std::fgetc(out_); c != EOF && c != '\n'; c = std::fgetc(out_)) line.push_back(static_cast<char>(c));
+  for (int c = std::fgetc(out_); c != EOF && c != '\n'; c = std::fgetc(out_))
+    line.push_back(static_cast<char>(c));
   return line;
 }
 

@@ -11,16 +11,16 @@ namespace ringway::config::testing {
 
 class TestServer {
  public:
-  static std::string program();   // Path; tests skip themselves when it is not built.
+  static std::string program();  // Path; tests skip themselves when it is not built.
 
   // Starts and waits until it listens.
   explicit TestServer(const std::vector<std::string>& arguments);
-  ~TestServer();                  // kill().
+  ~TestServer();  // kill().
   TestServer(const TestServer&) = delete;
   TestServer& operator=(const TestServer&) = delete;
 
-  std::string command(const std::string& line);   // Its answer, without the newline.
-  void kill();                                     // SIGKILL; idempotent.
+  std::string command(const std::string& line);  // Its answer, without the newline.
+  void kill();                                   // SIGKILL; idempotent.
   int port() const { return port_; }
 
  private:
