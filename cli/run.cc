@@ -161,14 +161,14 @@ void say(const std::string& text) { std::fprintf(stderr, "ringway: %s\n", text.c
 
 class Runner {
  public:
-  Runner(std::vector<std::string> controller, std::vector<std::string> proxy)
-      : controller_(std::move(controller)), proxy_(std::move(proxy)) {}
+  Runner(std::vector<std::string> controller, std::vector<std::string> proxy, std::string socket)
+      : controller_(std::move(controller)), proxy_(std::move(proxy)), socket_(std::move(socket)) {}
 
   // Returns the exit code. REQUIRES: the signals of wait_set() are blocked.
   int run() {
-    for (Child* child : {&controller_, &proxy_}) {
-      if (const auto started = child->start(); !started) return fail(started.error());
-    }
+    if (const auto started = controller_.start(); !started) return fail(started.error());
+    await_socket();
+    if (const auto started = proxy_.start(); !started) return fail(started.error());
     started_ns_ = monotonic_ns();
     while (!done_) {
       on_signal(wait());
@@ -190,6 +190,15 @@ class Runner {
   int fail(const std::string& why) {
     say(why);
     return kExitFailed;
+  }
+
+  // Spares the proxy a first connect that fails and its back-off. It would do without.
+  void await_socket() const {
+    constexpr int kSteps = 100;
+    const timespec step = {0, 5'000'000};
+    for (int i = 0; i < kSteps && ::access(socket_.c_str(), F_OK) != 0; ++i) {
+      ::nanosleep(&step, nullptr);
+    }
   }
 
   // 0: the next deadline came.
@@ -274,6 +283,7 @@ class Runner {
 
   Child controller_;
   Child proxy_;
+  const std::string socket_;  // Path of the controller's.
   bool ending_ = false;
   bool proxy_ended_ = false;
   bool done_ = false;
@@ -326,7 +336,8 @@ int run_command(const std::vector<std::string>& arguments) {
     say(std::string("no private directory for the socket: ") + std::strerror(errno));
     return kExitFailed;
   }
-  const std::string address = "unix:" + socket_directory.path() + "/controller.sock";
+  const std::string socket = socket_directory.path() + "/controller.sock";
+  const std::string address = "unix:" + socket;
   std::vector<std::string> controller = {beside + "/ringway-controller", "--source",
                                          "dir:" + options.directory, "--listen", address};
   add_listener(controller, "http", options.http);
@@ -337,7 +348,7 @@ int run_command(const std::vector<std::string>& arguments) {
                                     options.admin};
   proxy.insert(proxy.end(), options.proxy_flags.begin(), options.proxy_flags.end());
   say(describe(options));
-  return Runner(std::move(controller), std::move(proxy)).run();
+  return Runner(std::move(controller), std::move(proxy), socket).run();
 }
 
 }  // namespace ringway::cli
