@@ -166,8 +166,8 @@ TEST(SecurityRow, R11_ChunkDataEnd) {
   expect_refused("bad_chunk 400",
                  {chunked("5\r\nhello!!\r\n0\r\n\r\n"), chunked("5\r\nhelloXX0\r\n\r\n"),
                   chunked("5\r\nhello\n0\r\n\r\n"), chunked("5\r\nhello\r0\r\n\r\n"),
-                  chunked("5\r\nhello0\r\n\r\n"), chunked("5\r\nhello\n\r0\r\n\r\n"),
-                  chunked("5\r\nhello\r\r\n0\r\n\r\n")});
+                  chunked("5\r\nhello\rX0\r\n\r\n"), chunked("5\r\nhello0\r\n\r\n"),
+                  chunked("5\r\nhello\n\r0\r\n\r\n"), chunked("5\r\nhello\r\r\n0\r\n\r\n")});
 }
 
 TEST(SecurityRow, R12_Trailers) {
