@@ -191,6 +191,8 @@ void Downstream::begin_closing() {
   if (closing_) return;
   closing_ = true;
   set_idle(false);
+  // After a tunnel's half-close our side has ended already, and nothing will tell again.
+  if (transport_.output_ended()) return on_transport_output_ended();
   transport_.end_output();
   transport_.resume_reading();
   wait_for(Waiting::kWrite, policy().write_stall_timeout_ns);

@@ -57,6 +57,7 @@ class Transport {
   bool draining() const { return state_ != State::kOpen; }
   const tls::Session* tls() const { return tls_.get(); }
   bool input_ended() const { return input_ended_; }
+  bool output_ended() const { return output_ended_; }
 
  private:
   friend struct Context;
