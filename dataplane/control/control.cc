@@ -25,10 +25,10 @@ WorkerThreadsOptions worker_options(const process::ProxyOptions& options, const 
   out.pin = options.pin_workers;
   out.seed = std::random_device{}() * 0x100000001ull + std::random_device{}();
   out.access_log = options.access_log == "off" ? observe::AccessLogFormat::kOff : options.access_log_format;
-  out.ring.small.buffers = options.buffers_small;
   out.ring.small.buffers_max = options.buffers_small;
-  out.ring.bulk.buffers = options.buffers_bulk;
+  out.ring.small.buffers = std::min(out.ring.small.buffers, options.buffers_small);
   out.ring.bulk.buffers_max = options.buffers_bulk;
+  out.ring.bulk.buffers = std::min(out.ring.bulk.buffers, options.buffers_bulk);
   // A request takes a client's socket and an upstream's.
   out.ring.sockets_max = std::max(1024u, 2 * options.connections_max / out.workers + 1024);
   return out;

@@ -36,17 +36,17 @@ BufferPool::BufferPool(const BufferPoolOptions& options) : options_(options) {
 
 BufferPool::~BufferPool() {
   CHECK(in_use_ == 0);
-  for (void* slab : slabs_) {
-    ASAN_UNPOISON_MEMORY_REGION(slab, stride() * options_.buffers);
-    std::free(slab);
+  for (const Slab& slab : slabs_) {
+    ASAN_UNPOISON_MEMORY_REGION(slab.memory, slab.bytes);
+    std::free(slab.memory);
   }
 }
 
 void BufferPool::grow(uint32_t buffers) {
-  const size_t bytes = (stride() * options_.buffers + kPage - 1) / kPage * kPage;
+  const size_t bytes = (stride() * buffers + kPage - 1) / kPage * kPage;
   void* slab = std::aligned_alloc(kPage, bytes);
   CHECK(slab != nullptr);
-  slabs_.push_back(slab);
+  slabs_.push_back({slab, bytes});
   headers_.push_back(std::make_unique<Buffer[]>(buffers));
   const uint32_t first = total();
   buffers_.reserve(first + buffers);
@@ -60,6 +60,15 @@ void BufferPool::grow(uint32_t buffers) {
   ASAN_POISON_MEMORY_REGION(slab, bytes);
 }
 
+bool BufferPool::grow() {
+  const uint32_t more = std::min(total(), options_.buffers_max - total());
+  if (more == 0) return false;
+  grow(more);
+  if (give_back_ == nullptr) return true;
+  for (Buffer* buffer : std::exchange(free_, {})) give_back_(give_back_context_, *buffer);
+  return true;
+}
+
 Slice BufferPool::take() {
   Slice slice = try_take();
   CHECK(slice.buffer() != nullptr);
@@ -69,9 +78,7 @@ Slice BufferPool::take() {
 Slice BufferPool::try_take() {
   CHECK(give_back_ == nullptr);
   if (free_.empty()) {
-    const uint32_t more = std::min(options_.buffers, options_.buffers_max - total());
-    if (more == 0) return {};
-    grow(more);
+    if (!grow()) return {};
   }
   Buffer* buffer = free_.back();
   free_.pop_back();

@@ -19,9 +19,9 @@ namespace ringway::io {
 
 struct BufferPoolOptions {
   uint32_t buffer_bytes = 4096;
-  uint32_t buffers = 1024;      // Made at start. Kernel-lent pools: a power of two, <= 32768
+  uint32_t buffers = 1024;      // Made at start.
+  uint32_t buffers_max = 1024;  // Growth limit. Kernel-lent pools: a power of two, <= 32768
                                 // (io_uring_provided_buffers(7)).
-  uint32_t buffers_max = 1024;  // Growth limit; kernel-lent pools do not grow.
   bool scribble = false;  // Overwrites a buffer that comes back, so that a late reader is seen
                           // without ASan (SimRing).
 };
@@ -39,6 +39,10 @@ class BufferPool {
   // The same, but an empty Slice without buffer (buffer() == nullptr) at the limit.
   Slice try_take();
 
+  // Makes the pool larger, doubling it up to buffers_max. False: it is at its limit already. For a pool that is lent to the kernel, and
+  // was found empty: slow peers hold buffers, and others must not wait for them as long as memory is allowed.
+  bool grow();
+
   // Where a freed buffer goes instead of the free list: the kernel's ring. Set once by the ring
   // that lends the pool; every buffer of the free list goes there at once, so that take() is over
   // for this pool. nullptr: no longer lent.
@@ -51,6 +55,8 @@ class BufferPool {
   uint32_t total() const { return static_cast<uint32_t>(buffers_.size()); }
   uint32_t in_use() const { return in_use_; }  // Held by slices.
   uint32_t in_use_high_water() const { return high_water_; }
+  // Share of the limit that slices hold now, in percent: how near the pool is to making others wait.
+  uint32_t pressure_percent() const { return static_cast<uint32_t>(uint64_t{in_use_} * 100 / options_.buffers_max); }
   uint32_t buffer_bytes() const { return options_.buffer_bytes; }
   void note_lent() {
     if (++in_use_ > high_water_) high_water_ = in_use_;
@@ -67,7 +73,11 @@ class BufferPool {
   size_t stride() const;
   BufferPoolOptions options_;
   std::vector<std::unique_ptr<Buffer[]>> headers_;
-  std::vector<void*> slabs_;
+  struct Slab {
+    void* memory;
+    size_t bytes;
+  };
+  std::vector<Slab> slabs_;
   std::vector<Buffer*> buffers_;
   std::vector<Buffer*> free_;
   GiveBack give_back_ = nullptr;

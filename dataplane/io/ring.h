@@ -41,9 +41,10 @@ struct StreamOptions {
 struct RingOptions {
   uint32_t entries = 1024;       // Submission queue; the completion queue is 8 times that.
   uint32_t sockets_max = 65536;  // Registered-file slots (UringRing) or sockets (SimRing).
-  BufferPoolOptions small{4096, 2048, 2048};
-  BufferPoolOptions bulk{65536, 64, 64};
-  BufferPoolOptions output{4096, 256, 65536};
+  // Small at first, so that what is used stays in the cache; more when slow peers hold buffers. Limits: powers of two.
+  BufferPoolOptions small{4096, 256, 16384};
+  BufferPoolOptions bulk{65536, 16, 1024};
+  BufferPoolOptions output{4096, 64, 65536};
   uint32_t rearm_percent =
       25;  // Share of a drained pool that must be free before parked receives are armed again.
 };

@@ -53,13 +53,13 @@ UringRing::~UringRing() {
 
 void UringRing::lend(uint16_t group, std::unique_ptr<BufferPool>& pool,
                      const BufferPoolOptions& options) {
-  CHECK(options.buffers == options.buffers_max);
+  // As many places as the pool may ever have: growing only adds buffers.
   pool = std::make_unique<BufferPool>(options);
-  auto ring = queue_.add_buffer_ring(group, options.buffers);
+  auto ring = queue_.add_buffer_ring(group, options.buffers_max);
   if (!ring) check_failed(__FILE__, __LINE__, ring.error().text().c_str());
   lent_[group].pool = pool.get();
   lent_[group].ring = *ring;
-  lent_[group].mask = io_uring_buf_ring_mask(options.buffers);
+  lent_[group].mask = io_uring_buf_ring_mask(options.buffers_max);
   pool->set_give_back(&UringRing::on_give_back, &lent_[group]);
 }
 
@@ -277,7 +277,8 @@ void UringRing::unpark(Op& op) {
 
 void UringRing::rearm_parked() {
   for (Lent& lent : lent_) {
-    if (lent.parked == 0 || !lent.pool->free_percent(options_.rearm_percent)) continue;
+    if (lent.parked == 0) continue;
+    if (!lent.pool->free_percent(options_.rearm_percent) && !lent.pool->grow()) continue;
     uint32_t free = lent.pool->total() - lent.pool->in_use();
     while (free-- > 0 && lent.parked > 0) {
       Op& op = *lent.parked_head;

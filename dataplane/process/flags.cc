@@ -284,8 +284,8 @@ Serving
   --pin-workers            one CPU for each worker
   --io auto|uring|epoll    auto takes io_uring where it is allowed, else epoll (auto)
   --connections-max N      client connections of the process; RLIMIT_NOFILE may lower it (50000)
-  --buffers-small N        4 KiB receive buffers of each worker, a power of two (2048)
-  --buffers-bulk N         64 KiB receive buffers of each worker, a power of two (64)
+  --buffers-small N        most 4 KiB receive buffers of each worker, a power of two (16384)
+  --buffers-bulk N         most 64 KiB receive buffers of each worker, a power of two (1024)
   --drain-timeout SECONDS  after SIGTERM: how long requests may take to end (30)
 
 Watching

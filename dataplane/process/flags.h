@@ -37,8 +37,8 @@ struct ProxyOptions {
   LogLevel log_level = LogLevel::kInfo;
   LogFormat log_format = LogFormat::kText;
 
-  uint32_t buffers_small = 2048;      // Per worker, 4 KiB each.
-  uint32_t buffers_bulk = 64;         // Per worker, 64 KiB each.
+  uint32_t buffers_small = 16384;     // At most, per worker, 4 KiB each.
+  uint32_t buffers_bulk = 1024;       // At most, per worker, 64 KiB each.
   uint32_t connections_max = 50'000;  // Of the process.
 };
 

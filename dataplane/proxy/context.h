@@ -3,6 +3,7 @@
 // Thread rule: one worker.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -24,10 +25,14 @@ class Exchange;
 class Transport;
 class UpstreamPool;
 
-// Queue marks of every stream: above kHighWater the other side is paused, below kLowWater it goes on. Chosen so that one send
-// empties what one bulk receive brought, with the next one under way.
-constexpr size_t kHighWater = 256 * 1024;
-constexpr size_t kLowWater = 64 * 1024;
+// Queue marks of every stream: above the high-water mark the other side is paused, below a quarter of it, it goes on. The high mark is chosen so that
+// one send empties what one bulk receive brought, with the next one under way; it sinks as the receive pools fill, because what slow readers
+// hold is what others can't receive into.
+constexpr size_t kHighWaterMax = 256 * 1024;
+constexpr size_t kHighWaterSome = 64 * 1024;
+constexpr size_t kHighWaterMin = 4 * 1024;
+constexpr uint32_t kPressureSome = 25;   // Percent of a pool's limit.
+constexpr uint32_t kPressureHigh = 50;
 constexpr uint32_t kSendVectors = 64;
 
 struct Context {
@@ -43,6 +48,11 @@ struct Context {
   bool draining = false;                 // Responses from now on say Connection: close.
 
   uint64_t now_ns() const { return ring.now_ns(); }
+  size_t high_water() const {
+    const uint32_t pressure = std::max(ring.small_pool().pressure_percent(), ring.bulk_pool().pressure_percent());
+    return pressure < kPressureSome ? kHighWaterMax : pressure < kPressureHigh ? kHighWaterSome : kHighWaterMin;
+  }
+  size_t low_water() const { return high_water() / 4; }
   std::string_view date();               // IMF-fixdate of this second (RFC 9110 section 5.6.7).
   int64_t wall_ns() const { return wall_base_ns_ + static_cast<int64_t>(now_ns() - wall_read_ns_); }
 

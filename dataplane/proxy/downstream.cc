@@ -167,7 +167,7 @@ void Downstream::after_event() {
   if (in_codec_ || state_ != State::kServing) return;
   // A pipelining client that does not read gets no further answers queued.
   while (exchange_ != nullptr && exchange_->done() && !closing_ &&
-         (queued() < kHighWater || codec_.wants_close())) {
+         (queued() < context_.high_water() || codec_.wants_close())) {
     finish_done_exchange();
     if (state_ != State::kServing) return;
   }

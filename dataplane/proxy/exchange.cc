@@ -56,7 +56,7 @@ void Exchange::on_downstream_gone() {
 
 void Exchange::on_downstream_sent() {
   downstream_write_ns_ = context_.now_ns();
-  if (!response_paused_ || downstream_->queued() > kLowWater) return;
+  if (!response_paused_ || downstream_->queued() > context_.low_water()) return;
   response_paused_ = false;
   upstream_read_ns_ = context_.now_ns();
   if (upstream_ != nullptr) upstream_->resume_response();
@@ -64,7 +64,7 @@ void Exchange::on_downstream_sent() {
 
 void Exchange::on_upstream_sent() {
   upstream_write_ns_ = context_.now_ns();
-  if (!request_paused_ || upstream_ == nullptr || upstream_->queued() > kLowWater) return;
+  if (!request_paused_ || upstream_ == nullptr || upstream_->queued() > context_.low_water()) return;
   request_paused_ = false;
   downstream_read_ns_ = context_.now_ns();
   downstream_->resume_request(stream_);

@@ -201,7 +201,7 @@ void Exchange::send_request(UpstreamConnection& connection) {
     forward_body(std::move(data), request_ended_ && waiting_body_.empty());
   }
   connection.mark_dirty();
-  if (request_paused_ && connection.queued() <= kLowWater) on_upstream_sent();
+  if (request_paused_ && connection.queued() <= context_.low_water()) on_upstream_sent();
 }
 
 void Exchange::forward_body(io::Slice data, bool end) {
@@ -248,7 +248,7 @@ void Exchange::on_request_trailers(const http::HeaderList& trailers) {
 void Exchange::pause_request_if_full() {
   if (request_paused_ || request_ended_) return;
   const bool full = phase_ == Phase::kWaiting ? waiting_body_.size() >= kWaitingBodyMax
-                                              : upstream_ != nullptr && upstream_->queued() >= kHighWater;
+                                              : upstream_ != nullptr && upstream_->queued() >= context_.high_water();
   if (!full) return;
   request_paused_ = true;
   downstream_->pause_request(stream_);

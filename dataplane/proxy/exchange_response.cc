@@ -69,7 +69,7 @@ void Exchange::on_response_trailers(const http::HeaderList& trailers) {
 }
 
 void Exchange::pause_response_if_full() {
-  if (response_paused_ || upstream_ == nullptr || downstream_->queued() < kHighWater) return;
+  if (response_paused_ || upstream_ == nullptr || downstream_->queued() < context_.high_water()) return;
   response_paused_ = true;
   upstream_->pause_response();
 }

@@ -34,7 +34,10 @@ void Transport::arm_receive() {
   DCHECK(!recv_.in_flight);
   if (state_ != State::kOpen || paused_ || input_ended_ || failed_) return;
   receiving_bulk_ = bulk_;
-  context_.ring.recv(recv_, socket_, bulk_ ? io::RecvMode::kBulk : io::RecvMode::kMultishot);
+  if (!bulk_) return context_.ring.recv(recv_, socket_, io::RecvMode::kMultishot);
+  // Slow readers may hold most of the large buffers: small pieces then, for everyone.
+  const bool scarce = context_.ring.bulk_pool().pressure_percent() >= kPressureHigh;
+  context_.ring.recv(recv_, socket_, scarce ? io::RecvMode::kOnce : io::RecvMode::kBulk);
 }
 
 void Transport::pause_reading() {
@@ -106,7 +109,7 @@ void Transport::flush() {
     // Encrypt no more than one send's worth ahead: plaintext waits uncopied.
     // A client that said close_notify has ended its side only; answers still go out.
     const bool sends = tls_->state() == tls::SessionState::kOpen || tls_->state() == tls::SessionState::kClosed;
-    if (!output_.empty() && cipher_.size() < kLowWater && sends) {
+    if (!output_.empty() && cipher_.size() < kHighWaterSome && sends) {
       if (!tls_->send(output_, cipher_)) return fail(0);
     }
     if (!cipher_.empty()) return send_queue(cipher_);
