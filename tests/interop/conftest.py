@@ -35,7 +35,13 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("variant", variants, scope="module")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
+    # One stack per module and variant, not per change of a parameter.
+    variants = config.getoption("--variants").split(",")
+    order = {path: i for i, path in enumerate(dict.fromkeys(item.path for item in items))}
+    items.sort(key=lambda item: (order[item.path], variants.index(item.callspec.params["variant"])
+                                 if hasattr(item, "callspec") and "variant" in item.callspec.params else 0))
     if config.getoption("--sanitized"):
         for item in items:
             if item.get_closest_marker("memory"):

@@ -77,7 +77,8 @@ def test_refused_upgrade_is_an_ordinary_answer(stack, served):
             assert client.request(served, "/next").json()["target"] == "/next"
 
 
-@pytest.mark.parametrize("name, script", [("wrong-accept", WRONG_ACCEPT), ("wrong-protocol", WRONG_PROTOCOL)])
+@pytest.mark.parametrize("name, script", [("wrong-accept", WRONG_ACCEPT), ("wrong-protocol", WRONG_PROTOCOL)],
+                         ids=["wrong-accept", "wrong-protocol"])
 def test_no_tunnel_after_a_wrong_101(stack, served, backend, name, script):
     backend.scripts[name] = script
     with stack.client() as client:
