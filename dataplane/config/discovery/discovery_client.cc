@@ -32,6 +32,8 @@ std::expected<void, std::string> DiscoveryClient::check(const DiscoveryOptions& 
   const auto address = parse_controller_address(options.address);
   if (!address) return std::unexpected(address.error());
   if (options.node_id.empty()) return std::unexpected("node id is empty");
+  if (printable(options.node_id) != options.node_id)
+    return std::unexpected("node id is not printable ASCII of at most 300 bytes");
   if (!options.tls) return {};
   const DiscoveryTls& tls = *options.tls;
   if (address->local)

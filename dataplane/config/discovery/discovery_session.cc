@@ -98,7 +98,7 @@ void DiscoveryClient::Session::say_hello() {
   hello.set_proxy_version(options_.proxy_version);
   hello.set_class_(options_.config_class);
   hello.set_wildcard(options_.wildcard);
-  hello.set_error(status.last_error);
+  hello.set_error(printable(status.last_error));
   set.write_held(hello);
   stream_->send(message.SerializeAsString());
   std::map<v1::ResourceType, v1::ProxyMessage> subscriptions;
@@ -237,7 +237,8 @@ void DiscoveryClient::Session::refuse(const RefusedTransaction& refused) {
   nack.set_nonce(refused.nonce);
   nack.set_type(rejection.type);
   nack.set_name(rejection.name);
-  nack.set_reason(rejection.reason);
+  nack.set_reason(printable(
+      rejection.reason));  // proto3 strings are UTF-8: anything else would end the stream.
   send(answer);
 }
 

@@ -10,18 +10,11 @@ namespace ringway::config {
 namespace {
 
 constexpr int32_t kWindowBytes = 1 << 20;
-constexpr size_t kTextBytesMax = 200;  // Of what the peer may put into our log.
+constexpr size_t kTextBytesMax = 300;  // Of what the peer may put into our log.
 constexpr size_t kKeptBytes = 64 * 1024;
 
 std::string_view view(const uint8_t* bytes, size_t length) {
   return {reinterpret_cast<const char*>(bytes), length};
-}
-
-// Printable ASCII only, shortened; a header value of the peer goes into one log line.
-std::string printable(std::string_view text) {
-  std::string out(text.substr(0, kTextBytesMax));
-  std::ranges::replace_if(out, [](char c) { return c < 0x20 || c > 0x7e; }, '?');
-  return out;
 }
 
 int hex(char c) {
@@ -53,6 +46,12 @@ nghttp2_nv header(std::string_view name, std::string_view value) {
 }
 
 }  // namespace
+
+std::string printable(std::string_view text) {
+  std::string out(text.substr(0, kTextBytesMax));
+  std::ranges::replace_if(out, [](char c) { return c < 0x20 || c > 0x7e; }, '?');
+  return out;
+}
 
 struct GrpcStream::Callbacks {
   static GrpcStream& self(void* user_data) { return *static_cast<GrpcStream*>(user_data); }

@@ -13,6 +13,10 @@
 
 namespace ringway::config {
 
+// Printable ASCII only, others as '?', at most 300 bytes: for log lines and for proto3 strings
+// (UTF-8).
+std::string printable(std::string_view text);
+
 class GrpcStream {
  public:
   // Called from feed(). The owner must not destroy the stream in them.
