@@ -18,10 +18,12 @@ bool is_plain(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return c > ' ' && c <= '~'; });
 }
 
-std::expected<void, std::string> compile_http_check(const v1::HttpCheck& in, upstream::HealthCheckPolicy& out) {
+std::expected<void, std::string> compile_http_check(const v1::HttpCheck& in,
+                                                    upstream::HealthCheckPolicy& out) {
   out.kind = upstream::HealthCheckPolicy::Kind::kHttp;
   if (!in.path().empty()) out.path = in.path();
-  if (!out.path.starts_with('/') || !is_plain(out.path)) return std::unexpected("health check path is not a path");
+  if (!out.path.starts_with('/') || !is_plain(out.path))
+    return std::unexpected("health check path is not a path");
   out.host = in.host();
   if (!is_plain(out.host)) return std::unexpected("health check host is not a host name");
   if (in.expected_size() != 0) out.expected.clear();
@@ -29,14 +31,17 @@ std::expected<void, std::string> compile_http_check(const v1::HttpCheck& in, ups
     if (range.first() < 100 || range.last() > 599 || range.first() > range.last()) {
       return std::unexpected("health check expects a status that is not in 100..599");
     }
-    out.expected.push_back({static_cast<uint16_t>(range.first()), static_cast<uint16_t>(range.last())});
+    out.expected.push_back(
+        {static_cast<uint16_t>(range.first()), static_cast<uint16_t>(range.last())});
   }
   out.body_contains = in.body_contains();
-  if (out.body_contains.size() > 4096) return std::unexpected("health check text is longer than 4096 bytes");
+  if (out.body_contains.size() > 4096)
+    return std::unexpected("health check text is longer than 4096 bytes");
   return {};
 }
 
-std::expected<void, std::string> compile_health_check(const v1::HealthCheck& in, upstream::HealthCheckPolicy& out) {
+std::expected<void, std::string> compile_health_check(const v1::HealthCheck& in,
+                                                      upstream::HealthCheckPolicy& out) {
   if (in.has_http()) {
     if (auto done = compile_http_check(in.http(), out); !done) return done;
   } else if (in.has_tcp()) {
@@ -54,17 +59,28 @@ std::expected<void, std::string> compile_health_check(const v1::HealthCheck& in,
 
 }  // namespace
 
-std::expected<void, std::string> compile_cluster_policy(const v1::Cluster& in, upstream::Cluster& out) {
+std::expected<void, std::string> compile_cluster_policy(const v1::Cluster& in,
+                                                        upstream::Cluster& out) {
   switch (in.protocol()) {
     case v1::UPSTREAM_PROTOCOL_UNSPECIFIED:
-    case v1::UPSTREAM_PROTOCOL_HTTP1: out.protocol = upstream::Protocol::kHttp1; break;
-    default: return std::unexpected("protocol " + std::to_string(in.protocol()) + " is not one that this proxy speaks");
+    case v1::UPSTREAM_PROTOCOL_HTTP1:
+      out.protocol = upstream::Protocol::kHttp1;
+      break;
+    default:
+      return std::unexpected("protocol " + std::to_string(in.protocol()) +
+                             " is not one that this proxy speaks");
   }
   switch (in.balancer()) {
     case v1::BALANCER_UNSPECIFIED:
-    case v1::BALANCER_ROUND_ROBIN: out.balancer = upstream::BalancerKind::kRoundRobin; break;
-    case v1::BALANCER_LEAST_REQUEST: out.balancer = upstream::BalancerKind::kLeastRequest; break;
-    default: return std::unexpected("balancer " + std::to_string(in.balancer()) + " is not one that this proxy has");
+    case v1::BALANCER_ROUND_ROBIN:
+      out.balancer = upstream::BalancerKind::kRoundRobin;
+      break;
+    case v1::BALANCER_LEAST_REQUEST:
+      out.balancer = upstream::BalancerKind::kLeastRequest;
+      break;
+    default:
+      return std::unexpected("balancer " + std::to_string(in.balancer()) +
+                             " is not one that this proxy has");
   }
   upstream::PoolLimits pool;
   pool.connections_max = number_or(in.pool().connections_max(), pool.connections_max);
@@ -76,11 +92,13 @@ std::expected<void, std::string> compile_cluster_policy(const v1::Cluster& in, u
   out.pool = pool;
   upstream::OutlierPolicy outlier;
   outlier.off = in.outlier().off();
-  outlier.consecutive_errors = number_or(in.outlier().consecutive_errors(), outlier.consecutive_errors);
+  outlier.consecutive_errors =
+      number_or(in.outlier().consecutive_errors(), outlier.consecutive_errors);
   outlier.base_ejection_ns = ns_or(in.outlier().base_ejection_ms(), outlier.base_ejection_ns);
-  outlier.max_ejection_ns =
-      std::max(outlier.base_ejection_ns, ns_or(in.outlier().max_ejection_ms(), outlier.max_ejection_ns));
-  outlier.max_ejected_percent = std::min(100u, number_or(in.outlier().max_ejected_percent(), outlier.max_ejected_percent));
+  outlier.max_ejection_ns = std::max(
+      outlier.base_ejection_ns, ns_or(in.outlier().max_ejection_ms(), outlier.max_ejection_ns));
+  outlier.max_ejected_percent =
+      std::min(100u, number_or(in.outlier().max_ejected_percent(), outlier.max_ejected_percent));
   out.outlier = outlier;
   out.health_check = nullptr;
   if (in.has_health_check()) {
@@ -103,7 +121,8 @@ void copy_cluster_policy(const upstream::Cluster& from, upstream::Cluster& to) {
   to.service = from.service;
 }
 
-std::expected<void, std::string> compile_endpoints(const v1::Endpoints& in, upstream::EndpointRegistry& registry,
+std::expected<void, std::string> compile_endpoints(const v1::Endpoints& in,
+                                                   upstream::EndpointRegistry& registry,
                                                    upstream::Cluster& out) {
   out.endpoints.clear();
   out.endpoints.reserve(static_cast<size_t>(in.endpoints_size()));
@@ -112,7 +131,8 @@ std::expected<void, std::string> compile_endpoints(const v1::Endpoints& in, upst
     auto state = registry.find_or_make(endpoint.address(), endpoint.port(), out.protocol);
     if (!state) return std::unexpected(std::move(state.error()));
     if (!seen.insert(state->get()).second) continue;
-    if (endpoint.weight() > kWeightMax) return std::unexpected("weight of " + (*state)->text + " is above 1000000");
+    if (endpoint.weight() > kWeightMax)
+      return std::unexpected("weight of " + (*state)->text + " is above 1000000");
     out.endpoints.push_back({.state = *std::move(state),
                              .weight = number_or(endpoint.weight(), 1),
                              .ready = endpoint.ready(),

@@ -8,7 +8,7 @@
 namespace ringway::config {
 namespace {
 
-constexpr uint32_t kBytesMax = 1 << 20;   // Of any limit on a head: above it a head is not one.
+constexpr uint32_t kBytesMax = 1 << 20;  // Of any limit on a head: above it a head is not one.
 
 void set_ns(uint64_t& field, uint32_t ms) {
   if (ms != 0) field = ms * kNsPerMs;
@@ -19,12 +19,14 @@ void set_number(Field& field, uint32_t value) {
   if (value != 0) field = static_cast<Field>(value);
 }
 
-std::expected<std::shared_ptr<const HttpPolicy>, std::string> compile_http(const v1::HttpOptions& in,
-                                                                           const v1::TlsOptions& tls) {
+std::expected<std::shared_ptr<const HttpPolicy>, std::string> compile_http(
+    const v1::HttpOptions& in, const v1::TlsOptions& tls) {
   auto out = std::make_shared<HttpPolicy>();
-  if (in.headers_max() > http::HeaderList::kHeadersMax) return std::unexpected("headers_max is above 128");
-  for (const uint32_t bytes : {in.request_line_bytes_max(), in.headers_bytes_max(), in.header_bytes_max(),
-                               in.trailers_bytes_max(), in.chunk_extension_bytes_max()}) {
+  if (in.headers_max() > http::HeaderList::kHeadersMax)
+    return std::unexpected("headers_max is above 128");
+  for (const uint32_t bytes :
+       {in.request_line_bytes_max(), in.headers_bytes_max(), in.header_bytes_max(),
+        in.trailers_bytes_max(), in.chunk_extension_bytes_max()}) {
     if (bytes > kBytesMax) return std::unexpected("a limit of the head is above 1 MiB");
   }
   http::Limits& limits = out->limits;
@@ -48,7 +50,8 @@ std::expected<std::shared_ptr<const HttpPolicy>, std::string> compile_http(const
   out->trust_forwarded = in.trust_forwarded();
   if (in.hsts()) {
     const uint32_t age = in.hsts_max_age_seconds() == 0 ? 31536000 : in.hsts_max_age_seconds();
-    out->hsts = "max-age=" + std::to_string(age) + (in.hsts_include_subdomains() ? "; includeSubDomains" : "");
+    out->hsts = "max-age=" + std::to_string(age) +
+                (in.hsts_include_subdomains() ? "; includeSubDomains" : "");
   }
   return out;
 }
@@ -59,35 +62,50 @@ std::expected<tls::ServerPolicy, std::string> compile_tls_policy(const v1::TlsOp
   tls::ServerPolicy out;
   switch (in.version_min()) {
     case v1::TLS_VERSION_UNSPECIFIED:
-    case v1::TLS_VERSION_1_2: out.version_min = 0x0303; break;
-    case v1::TLS_VERSION_1_3: out.version_min = 0x0304; break;
-    default: return std::unexpected("TLS version " + std::to_string(in.version_min()) + " is not known");
+    case v1::TLS_VERSION_1_2:
+      out.version_min = 0x0303;
+      break;
+    case v1::TLS_VERSION_1_3:
+      out.version_min = 0x0304;
+      break;
+    default:
+      return std::unexpected("TLS version " + std::to_string(in.version_min()) + " is not known");
   }
   if (in.alpn_size() != 0) out.alpn.assign(in.alpn().begin(), in.alpn().end());
   for (const std::string& protocol : out.alpn) {
-    if (protocol != "http/1.1") return std::unexpected("ALPN protocol \"" + protocol + "\" is not spoken here");
+    if (protocol != "http/1.1")
+      return std::unexpected("ALPN protocol \"" + protocol + "\" is not spoken here");
   }
   return out;
 }
 
-std::expected<Listener, std::string> compile_listener(const std::string& name, const v1::Listener& in) {
+std::expected<Listener, std::string> compile_listener(const std::string& name,
+                                                      const v1::Listener& in) {
   Listener out;
   out.name = name;
   switch (in.protocol()) {
     case v1::LISTENER_PROTOCOL_UNSPECIFIED:
-    case v1::LISTENER_PROTOCOL_HTTP: out.kind = ListenerKind::kHttp; break;
-    case v1::LISTENER_PROTOCOL_HTTPS: out.kind = ListenerKind::kHttps; break;
-    default: return std::unexpected("protocol " + std::to_string(in.protocol()) + " is not one that this proxy serves");
+    case v1::LISTENER_PROTOCOL_HTTP:
+      out.kind = ListenerKind::kHttp;
+      break;
+    case v1::LISTENER_PROTOCOL_HTTPS:
+      out.kind = ListenerKind::kHttps;
+      break;
+    default:
+      return std::unexpected("protocol " + std::to_string(in.protocol()) +
+                             " is not one that this proxy serves");
   }
   if (in.addresses().empty()) return std::unexpected("there is no address");
   std::set<std::string> seen;
   for (const std::string& address : in.addresses()) {
     const auto parsed = net::parse_address(address);
     if (!parsed) return std::unexpected(parsed.error());
-    if (!seen.insert(net::to_string(*parsed)).second) return std::unexpected("address " + address + " is there twice");
+    if (!seen.insert(net::to_string(*parsed)).second)
+      return std::unexpected("address " + address + " is there twice");
     out.addresses.push_back(address);
   }
-  if (in.public_port() > 65535 || in.redirect_https_port() > 65535) return std::unexpected("a port is above 65535");
+  if (in.public_port() > 65535 || in.redirect_https_port() > 65535)
+    return std::unexpected("a port is above 65535");
   out.route_set = in.route_set().empty() ? kDefaultRouteSet : in.route_set();
   out.public_port = static_cast<uint16_t>(in.public_port());
   if (out.public_port == 0) out.public_port = net::port_of(*net::parse_address(in.addresses(0)));

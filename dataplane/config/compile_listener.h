@@ -1,4 +1,5 @@
-// Listener messages -> Listener, but for what depends on other resources (TLS context, default cluster's slot).
+// Listener messages -> Listener, but for what depends on other resources (TLS context, default
+// cluster's slot).
 //
 // Thread rule: the control thread's. Errors: one line for people.
 #pragma once
@@ -13,9 +14,10 @@
 
 namespace ringway::config {
 
-constexpr char kDefaultRouteSet[] = "ingress";   // Listener.route_set
+constexpr char kDefaultRouteSet[] = "ingress";  // Listener.route_set
 
-std::expected<Listener, std::string> compile_listener(const std::string& name, const v1::Listener& in);
+std::expected<Listener, std::string> compile_listener(const std::string& name,
+                                                      const v1::Listener& in);
 std::expected<tls::ServerPolicy, std::string> compile_tls_policy(const v1::TlsOptions& in);
 
 }  // namespace ringway::config

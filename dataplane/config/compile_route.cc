@@ -10,9 +10,10 @@ namespace ringway::config {
 namespace {
 
 constexpr uint32_t kPathBytesMax = 4096;
-constexpr size_t kBodyBytesMax = 64 << 10;     // FixedResponse.body
+constexpr size_t kBodyBytesMax = 64 << 10;  // FixedResponse.body
 constexpr uint32_t kWeightSumMax = 1u << 30;
-constexpr std::string_view kAcmePath = "/.well-known/acme-challenge";   // no-tls-redirect-locations of ingress-nginx.
+constexpr std::string_view kAcmePath =
+    "/.well-known/acme-challenge";  // no-tls-redirect-locations of ingress-nginx.
 
 bool is_redirect(uint32_t status) { return status >= 300 && status <= 399; }
 
@@ -43,10 +44,12 @@ route::RetryPolicy compile_retry(const v1::RetryPolicy& in) {
   return out;
 }
 
-std::expected<route::HttpsRedirect, std::string> compile_https_redirect(const v1::HttpsRedirect& in) {
+std::expected<route::HttpsRedirect, std::string> compile_https_redirect(
+    const v1::HttpsRedirect& in) {
   route::HttpsRedirect out;
   if (in.status() != 0) {
-    if (!is_redirect(in.status())) return std::unexpected("status of the https redirect is not in 300..399");
+    if (!is_redirect(in.status()))
+      return std::unexpected("status of the https redirect is not in 300..399");
     out.status = static_cast<uint16_t>(in.status());
   }
   out.exempt_prefixes.assign(in.exempt_prefixes().begin(), in.exempt_prefixes().end());
@@ -59,17 +62,23 @@ std::expected<route::HttpsRedirect, std::string> compile_https_redirect(const v1
 bool is_route_host(std::string_view host) {
   if (host == "*") return true;
   if (host.starts_with("*.")) host.remove_prefix(2);
-  if (host.empty() || host.size() + 2 > route::kHostBytesMax || host.starts_with('.') || host.ends_with('.')) return false;
+  if (host.empty() || host.size() + 2 > route::kHostBytesMax || host.starts_with('.') ||
+      host.ends_with('.'))
+    return false;
   return std::ranges::all_of(host, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' ||
+           c == '~';
   });
 }
 
 RouteCompiler::RouteCompiler(ClusterSlots& clusters, MetricsSlots& metrics)
-    : clusters_(clusters), metrics_(metrics), pool_({.buffer_bytes = 4 * kPathBytesMax, .buffers = 1, .buffers_max = 4}) {}
+    : clusters_(clusters),
+      metrics_(metrics),
+      pool_({.buffer_bytes = 4 * kPathBytesMax, .buffers = 1, .buffers_max = 4}) {}
 
-// Requests are matched in their canonical form; so must be what they are matched with. An Ingress path is plain text: bytes that a
-// request carries as escapes (RFC 3986 section 2.1) are escaped here, and a '%' that begins no escape stands for itself.
+// Requests are matched in their canonical form; so must be what they are matched with. An Ingress
+// path is plain text: bytes that a request carries as escapes (RFC 3986 section 2.1) are escaped
+// here, and a '%' that begins no escape stands for itself.
 std::expected<std::string, std::string> RouteCompiler::canonical_rule(std::string_view path) {
   if (!path.starts_with('/')) return std::unexpected("path does not start with '/'");
   if (path.size() > kPathBytesMax) return std::unexpected("path is longer than 4096 bytes");
@@ -77,8 +86,9 @@ std::expected<std::string, std::string> RouteCompiler::canonical_rule(std::strin
   for (size_t i = 0; i < path.size(); ++i) {
     const auto byte = static_cast<unsigned char>(path[i]);
     const bool escape_begins = i + 2 < path.size() && is_hex(path[i + 1]) && is_hex(path[i + 2]);
-    const bool stays = byte == '%' ? escape_begins
-                                   : byte > ' ' && byte <= '~' && byte != '#' && byte != '?' && byte != '\\';
+    const bool stays =
+        byte == '%' ? escape_begins
+                    : byte > ' ' && byte <= '~' && byte != '#' && byte != '?' && byte != '\\';
     if (stays) {
       escaped += path[i];
     } else {
@@ -95,21 +105,33 @@ std::expected<std::string, std::string> RouteCompiler::canonical_rule(std::strin
 }
 
 std::expected<route::PathRule, std::string> RouteCompiler::compile_path(const v1::Route& in) {
-  route::PathRule rule{.kind = route::PathKind::kExact, .path = {}, .priority = in.priority(), .route = nullptr};
+  route::PathRule rule{
+      .kind = route::PathKind::kExact, .path = {}, .priority = in.priority(), .route = nullptr};
   const std::string* text = nullptr;
   switch (in.path().kind_case()) {
-    case v1::PathMatch::kExact: rule.kind = route::PathKind::kExact; text = &in.path().exact(); break;
-    case v1::PathMatch::kPrefix: rule.kind = route::PathKind::kPrefix; text = &in.path().prefix(); break;
-    case v1::PathMatch::kStringPrefix: rule.kind = route::PathKind::kStringPrefix; text = &in.path().string_prefix(); break;
+    case v1::PathMatch::kExact:
+      rule.kind = route::PathKind::kExact;
+      text = &in.path().exact();
+      break;
+    case v1::PathMatch::kPrefix:
+      rule.kind = route::PathKind::kPrefix;
+      text = &in.path().prefix();
+      break;
+    case v1::PathMatch::kStringPrefix:
+      rule.kind = route::PathKind::kStringPrefix;
+      text = &in.path().string_prefix();
+      break;
     case v1::PathMatch::kRegex: {
       auto pattern = route::Pattern::make(in.path().regex());
-      if (!pattern) return std::unexpected("regex \"" + in.path().regex() + "\": " + pattern.error());
+      if (!pattern)
+        return std::unexpected("regex \"" + in.path().regex() + "\": " + pattern.error());
       rule.kind = route::PathKind::kRegex;
       rule.path = in.path().regex();
       rule.pattern = *std::move(pattern);
       return rule;
     }
-    case v1::PathMatch::KIND_NOT_SET: return std::unexpected("there is no path");
+    case v1::PathMatch::KIND_NOT_SET:
+      return std::unexpected("there is no path");
   }
   auto path = canonical_rule(*text);
   if (!path) return std::unexpected(std::move(path.error()));
@@ -117,7 +139,8 @@ std::expected<route::PathRule, std::string> RouteCompiler::compile_path(const v1
   return rule;
 }
 
-std::expected<void, std::string> RouteCompiler::compile_action(const v1::Route& in, route::Route& out,
+std::expected<void, std::string> RouteCompiler::compile_action(const v1::Route& in,
+                                                               route::Route& out,
                                                                CompiledTable& table) {
   switch (in.action_case()) {
     case v1::Route::kBackend:
@@ -138,7 +161,8 @@ std::expected<void, std::string> RouteCompiler::compile_action(const v1::Route& 
       return {};
     case v1::Route::kRedirect:
       out.action = route::ActionKind::kRedirect;
-      if (!is_redirect(in.redirect().status())) return std::unexpected("status of the redirect is not in 300..399");
+      if (!is_redirect(in.redirect().status()))
+        return std::unexpected("status of the redirect is not in 300..399");
       if (in.redirect().location().empty() || !is_field_text(in.redirect().location())) {
         return std::unexpected("location of the redirect is not a URL");
       }
@@ -150,34 +174,38 @@ std::expected<void, std::string> RouteCompiler::compile_action(const v1::Route& 
       if (in.fixed_response().status() < 200 || in.fixed_response().status() > 599) {
         return std::unexpected("status of the fixed response is not in 200..599");
       }
-      if (in.fixed_response().body().size() > kBodyBytesMax) return std::unexpected("fixed response is above 64 KiB");
+      if (in.fixed_response().body().size() > kBodyBytesMax)
+        return std::unexpected("fixed response is above 64 KiB");
       out.status = static_cast<uint16_t>(in.fixed_response().status());
       out.body = in.fixed_response().body();
       return {};
-    case v1::Route::ACTION_NOT_SET: break;
+    case v1::Route::ACTION_NOT_SET:
+      break;
   }
   return std::unexpected("there is no action that this proxy knows");
 }
 
-std::expected<std::shared_ptr<const route::Route>, std::string> RouteCompiler::compile_route(const v1::Route& in,
-                                                                                            const route::PathRule& rule,
-                                                                                            CompiledTable& table) {
+std::expected<std::shared_ptr<const route::Route>, std::string> RouteCompiler::compile_route(
+    const v1::Route& in, const route::PathRule& rule, CompiledTable& table) {
   auto out = std::make_shared<route::Route>();
   out->name = in.name();
   out->namespace_name = in.metadata().namespace_();
   out->ingress = in.metadata().ingress();
   out->service = in.metadata().service();
   out->service_port = in.metadata().service_port();
-  if (auto done = compile_action(in, *out, table); !done) return std::unexpected(std::move(done.error()));
+  if (auto done = compile_action(in, *out, table); !done)
+    return std::unexpected(std::move(done.error()));
   if (in.has_https_redirect()) {
     auto redirect = compile_https_redirect(in.https_redirect());
     if (!redirect) return std::unexpected(std::move(redirect.error()));
     out->https_redirect = *std::move(redirect);
   }
   if (in.has_rewrite() && !in.rewrite().template_().empty()) {
-    // Of a path that is no regex the template has no captures to take: the match is the path's text.
-    auto rewrite = rule.pattern != nullptr ? route::make_rewrite(rule.pattern, in.rewrite().template_())
-                                           : route::make_rewrite(".*", in.rewrite().template_());
+    // Of a path that is no regex the template has no captures to take: the match is the path's
+    // text.
+    auto rewrite = rule.pattern != nullptr
+                       ? route::make_rewrite(rule.pattern, in.rewrite().template_())
+                       : route::make_rewrite(".*", in.rewrite().template_());
     if (!rewrite) return std::unexpected(std::move(rewrite.error()));
     out->rewrite = *std::move(rewrite);
   }

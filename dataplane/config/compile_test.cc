@@ -24,7 +24,7 @@ TEST(CompileListener, Defaults) {
   ASSERT_TRUE(out.has_value());
   EXPECT_EQ(out->kind, ListenerKind::kHttp);
   EXPECT_EQ(out->route_set, "ingress");
-  EXPECT_EQ(out->public_port, 80);   // The bound port.
+  EXPECT_EQ(out->public_port, 80);  // The bound port.
   EXPECT_EQ(out->redirect_https_port, 443);
   EXPECT_EQ(out->default_cluster_slot, route::kNoCluster);
   const HttpPolicy& http = *out->http;
@@ -89,7 +89,8 @@ TEST(CompileListener, EveryField) {
 TEST(CompileTls, VersionsAndAlpn) {
   EXPECT_EQ(compile_tls_policy({})->version_min, 0x0303);
   EXPECT_EQ(compile_tls_policy({})->alpn, std::vector<std::string>{"http/1.1"});
-  EXPECT_EQ(compile_tls_policy(parse<v1::TlsOptions>("version_min: TLS_VERSION_1_3"))->version_min, 0x0304);
+  EXPECT_EQ(compile_tls_policy(parse<v1::TlsOptions>("version_min: TLS_VERSION_1_3"))->version_min,
+            0x0304);
   EXPECT_FALSE(compile_tls_policy(parse<v1::TlsOptions>("version_min: 9")).has_value());
 }
 
@@ -173,7 +174,8 @@ TEST(CompileEndpoints, KeepsConditionsAndDropsDoubles) {
 
 struct RouteFixture : testing::Test {
   const route::Route& only(const std::string& route_text) {
-    auto result = compiler.compile(parse<v1::RouteTable>("host: 'a' routes { " + route_text + " }"));
+    auto result =
+        compiler.compile(parse<v1::RouteTable>("host: 'a' routes { " + route_text + " }"));
     EXPECT_TRUE(result.has_value()) << result.error();
     kept = *std::move(result);
     return *kept.table->rules()[0].route;
@@ -186,7 +188,9 @@ struct RouteFixture : testing::Test {
 using CompileRoute = RouteFixture;
 
 TEST_F(CompileRoute, Defaults) {
-  const route::Route& out = only("path { prefix: '/' } backend { clusters { cluster: 'x' } clusters { weight: 3 } } https_redirect {}");
+  const route::Route& out = only(
+      "path { prefix: '/' } backend { clusters { cluster: 'x' } clusters { weight: 3 } } "
+      "https_redirect {}");
   EXPECT_EQ(out.action, route::ActionKind::kBackend);
   ASSERT_EQ(out.clusters.size(), 2u);
   EXPECT_EQ(out.clusters[0].weight, 1u);
@@ -204,7 +208,8 @@ TEST_F(CompileRoute, Defaults) {
   EXPECT_EQ(out.request_body_bytes_max, 1u << 20);
   ASSERT_TRUE(out.https_redirect.has_value());
   EXPECT_EQ(out.https_redirect->status, 308);
-  EXPECT_EQ(out.https_redirect->exempt_prefixes, std::vector<std::string>{"/.well-known/acme-challenge"});
+  EXPECT_EQ(out.https_redirect->exempt_prefixes,
+            std::vector<std::string>{"/.well-known/acme-challenge"});
   EXPECT_EQ(out.rewrite, nullptr);
 }
 
@@ -244,14 +249,26 @@ TEST_F(CompileRoute, EveryField) {
 }
 
 TEST_F(CompileRoute, RetryOffIsOneTry) {
-  EXPECT_EQ(only("path { prefix: '/' } fixed_response { status: 200 body: 'x' } retry { off: true tries: 9 }").retry.tries, 1u);
+  EXPECT_EQ(only("path { prefix: '/' } fixed_response { status: 200 body: 'x' } retry { off: true "
+                 "tries: 9 }")
+                .retry.tries,
+            1u);
 }
 
 TEST_F(CompileRoute, PathsAreBroughtIntoTheFormOfRequests) {
-  const struct { std::string path, canonical; } cases[] = {
-      {"/foo", "/foo"},         {"/foo//bar/../x/.", "/foo/x/"}, {"/%7Euser", "/~user"},     {"/a%2fb", "/a%2Fb"},
-      {"/f\xC3\xB6\xC3\xB6", "/f%C3%B6%C3%B6"}, {"/a b", "/a%20b"}, {"/100%", "/100%25"},    {"/%zz", "/%25zz"},
-      {"/a?b#c", "/a%3Fb%23c"}, {"/a;v=1", "/a;v=1"},            {"/a\\b", "/a%5Cb"}};
+  const struct {
+    std::string path, canonical;
+  } cases[] = {{"/foo", "/foo"},
+               {"/foo//bar/../x/.", "/foo/x/"},
+               {"/%7Euser", "/~user"},
+               {"/a%2fb", "/a%2Fb"},
+               {"/f\xC3\xB6\xC3\xB6", "/f%C3%B6%C3%B6"},
+               {"/a b", "/a%20b"},
+               {"/100%", "/100%25"},
+               {"/%zz", "/%25zz"},
+               {"/a?b#c", "/a%3Fb%23c"},
+               {"/a;v=1", "/a;v=1"},
+               {"/a\\b", "/a%5Cb"}};
   for (const auto& c : cases) {
     v1::RouteTable table;
     table.set_host("a");

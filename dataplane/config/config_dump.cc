@@ -57,13 +57,15 @@ std::string config_dump(const Snapshot& snapshot, const ResourceSet& resources) 
     ++clusters;
     endpoints += cluster->endpoints.size();
   }
-  std::string out = "{\"version\": " + json_string(snapshot.version) + ", \"generation\": " + std::to_string(snapshot.generation) +
+  std::string out = "{\"version\": " + json_string(snapshot.version) +
+                    ", \"generation\": " + std::to_string(snapshot.generation) +
                     ", \"complete\": " + (snapshot.complete ? "true" : "false") +
-                    ",\n\"listeners\": " + listeners_json(snapshot) + ",\n\"hosts\": " + hosts_json(snapshot) +
-                    ",\n\"clusters\": " + std::to_string(clusters) + ", \"endpoints\": " + std::to_string(endpoints) +
-                    ",\n\"resources\": {";
+                    ",\n\"listeners\": " + listeners_json(snapshot) +
+                    ",\n\"hosts\": " + hosts_json(snapshot) +
+                    ",\n\"clusters\": " + std::to_string(clusters) +
+                    ", \"endpoints\": " + std::to_string(endpoints) + ",\n\"resources\": {";
   v1::ResourceType type = v1::RESOURCE_TYPE_UNSPECIFIED;
-  for (const auto& [key, entry] : resources.entries()) {   // Sorted by type.
+  for (const auto& [key, entry] : resources.entries()) {  // Sorted by type.
     if (key.type != type) {
       if (type != v1::RESOURCE_TYPE_UNSPECIFIED) out += "],";
       out += "\n" + json_string(resource_type_name(key.type)) + ": [\n";

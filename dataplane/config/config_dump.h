@@ -1,4 +1,5 @@
-// What /config shows: the resources held and what they were compiled to, as JSON. Private keys are left out.
+// What /config shows: the resources held and what they were compiled to, as JSON. Private keys are
+// left out.
 #pragma once
 
 #include <string>
@@ -8,9 +9,11 @@
 
 namespace ringway::config {
 
-// {"version": "...", "generation": 3, "complete": true, "listeners": [...], "hosts": {"ingress": 10}, "clusters": 7, "endpoints": 20,
+// {"version": "...", "generation": 3, "complete": true, "listeners": [...], "hosts": {"ingress":
+// 10}, "clusters": 7, "endpoints": 20,
 //  "resources": {"listener": [...], "route_table": [...], ...}}
-// Resources are messages of ringway.v1 in protobuf's JSON form. Control thread; a large configuration costs a few hundred milliseconds.
+// Resources are messages of ringway.v1 in protobuf's JSON form. Control thread; a large
+// configuration costs a few hundred milliseconds.
 std::string config_dump(const Snapshot& snapshot, const ResourceSet& resources);
 
 }  // namespace ringway::config

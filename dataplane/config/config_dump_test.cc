@@ -18,8 +18,12 @@ TEST(ConfigDump, IsJsonWithoutPrivateKeys) {
   upstream::EndpointRegistry registry;
   MetricsSlots metrics;
   SnapshotBuilder builder(registry, metrics);
-  const std::vector<v1::Resource> all{listener("https", ":443", true), table("a.com", {{"/", "x"}}), table("b.com", {}),
-                                      cluster("x"), endpoints("x", {"10.0.0.1", "10.0.0.2"}), certificate("default/tls", {"a.com"})};
+  const std::vector<v1::Resource> all{listener("https", ":443", true),
+                                      table("a.com", {{"/", "x"}}),
+                                      table("b.com", {}),
+                                      cluster("x"),
+                                      endpoints("x", {"10.0.0.1", "10.0.0.2"}),
+                                      certificate("default/tls", {"a.com"})};
   ResourceSet set;
   for (const v1::Resource& resource : all) set.upsert(resource);
   const auto snapshot = builder.apply(all, {}, true, "v\"1");
@@ -40,7 +44,8 @@ TEST(ConfigDump, IsJsonWithoutPrivateKeys) {
   // As base64, as text, or in part: nothing of the key is there.
   EXPECT_EQ(shown["private_key_pem"], "cmVkYWN0ZWQ=");
   EXPECT_EQ(text.find("PRIVATE KEY"), std::string::npos);
-  EXPECT_EQ(text.find("UFJJVkFURSBLRVk"), std::string::npos);   // base64 of "PRIVATE KEY", aligned as in "-----BEGIN PRIVATE KEY".
+  EXPECT_EQ(text.find("UFJJVkFURSBLRVk"),
+            std::string::npos);  // base64 of "PRIVATE KEY", aligned as in "-----BEGIN PRIVATE KEY".
 }
 
 TEST(ConfigDump, OfNothing) {
@@ -70,7 +75,9 @@ TEST(HealthTargets, FollowSnapshots) {
     update_health_checks(checker, last.get(), **next);
     last = *next;
   };
-  apply({checked(cluster("a")), endpoints("a", {"10.0.0.1", "10.0.0.2"}), cluster("b"), endpoints("b", {"10.0.0.3"})}, {});
+  apply({checked(cluster("a")), endpoints("a", {"10.0.0.1", "10.0.0.2"}), cluster("b"),
+         endpoints("b", {"10.0.0.3"})},
+        {});
   EXPECT_EQ(checker.stats().checks, 2u);
   apply({checked(cluster("b"))}, {});
   EXPECT_EQ(checker.stats().checks, 3u);

@@ -4,7 +4,8 @@
 
 namespace ringway::config {
 
-void update_health_checks(upstream::HealthChecker& checker, const Snapshot* before, const Snapshot& after) {
+void update_health_checks(upstream::HealthChecker& checker, const Snapshot* before,
+                          const Snapshot& after) {
   const size_t old_chunks = before == nullptr ? 0 : before->cluster_chunks.size();
   const size_t chunks = std::max(old_chunks, after.cluster_chunks.size());
   for (size_t i = 0; i < chunks; ++i) {
@@ -16,7 +17,8 @@ void update_health_checks(upstream::HealthChecker& checker, const Snapshot* befo
       const upstream::Cluster* is = new_chunk == nullptr ? nullptr : (*new_chunk)[j].get();
       if (was == is) continue;
       if (is != nullptr) checker.set_cluster(*is);
-      if (was != nullptr && (is == nullptr || is->uid != was->uid)) checker.remove_cluster(was->uid);
+      if (was != nullptr && (is == nullptr || is->uid != was->uid))
+        checker.remove_cluster(was->uid);
     }
   }
 }

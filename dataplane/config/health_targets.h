@@ -6,7 +6,9 @@
 
 namespace ringway::config {
 
-// `before`: the snapshot the checker knows, nullptr at first. Costs what differs, not what there is. Control thread.
-void update_health_checks(upstream::HealthChecker& checker, const Snapshot* before, const Snapshot& after);
+// `before`: the snapshot the checker knows, nullptr at first. Costs what differs, not what there
+// is. Control thread.
+void update_health_checks(upstream::HealthChecker& checker, const Snapshot* before,
+                          const Snapshot& after);
 
 }  // namespace ringway::config

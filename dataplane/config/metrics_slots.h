@@ -1,7 +1,9 @@
-// Which per-worker counters belong to which labels: (namespace, ingress, service) -> slot. A route holds its lease, so a slot is given
-// again only when no snapshot has a route of those labels any more; the uid then tells a reader that the series is another one.
+// Which per-worker counters belong to which labels: (namespace, ingress, service) -> slot. A route
+// holds its lease, so a slot is given again only when no snapshot has a route of those labels any
+// more; the uid then tells a reader that the series is another one.
 //
-// Thread rule: as SlotTable. Slot 0 belongs to requests that match no route and is never given to one.
+// Thread rule: as SlotTable. Slot 0 belongs to requests that match no route and is never given to
+// one.
 #pragma once
 
 #include <compare>
@@ -24,7 +26,9 @@ class MetricsSlots {
   MetricsSlots() : no_route_(table_.take({})) {}
   // Labels that are all empty give kNoRoute.
   std::shared_ptr<const Lease> take(const MetricsLabels& labels) { return table_.take(labels); }
-  uint32_t slots() const { return table_.slots(); }   // Every slot in use is below: the size of a worker's array.
+  uint32_t slots() const {
+    return table_.slots();
+  }  // Every slot in use is below: the size of a worker's array.
   std::vector<std::shared_ptr<const Lease>> held() const { return table_.held(); }
 
  private:

@@ -1,8 +1,9 @@
-// Small dense numbers for names, as long as somebody holds the name: what per-worker arrays are indexed by.
+// Small dense numbers for names, as long as somebody holds the name: what per-worker arrays are
+// indexed by.
 //
 // Thread rule: take() and the readers on the control thread; a lease may be released on any thread.
-// Invariants: (1) two live leases never share a slot or a key; (2) a slot is given again only after every holder of its lease let go;
-// (3) a uid is never given again.
+// Invariants: (1) two live leases never share a slot or a key; (2) a slot is given again only after
+// every holder of its lease let go; (3) a uid is never given again.
 #pragma once
 
 #include <cstdint>
@@ -52,7 +53,8 @@ class SlotTable {
       index_->free_slots.pop_back();
     }
     lease->uid = ++index_->last_uid;
-    if (found != index_->by_key.end()) index_->by_key.erase(found);   // Its key goes with the lease that was released.
+    if (found != index_->by_key.end())
+      index_->by_key.erase(found);  // Its key goes with the lease that was released.
     index_->by_key.emplace(&lease->key, Entry{lease->uid, lease});
     return lease;
   }
@@ -81,10 +83,11 @@ class SlotTable {
   struct LessKey {
     bool operator()(const Key* a, const Key* b) const { return *a < *b; }
   };
-  // Shared with the leases, so that the last of them can give its slot back whoever is gone already.
+  // Shared with the leases, so that the last of them can give its slot back whoever is gone
+  // already.
   struct Index {
     std::mutex mutex;
-    std::map<const Key*, Entry, LessKey> by_key;   // Keys of the leases themselves.
+    std::map<const Key*, Entry, LessKey> by_key;  // Keys of the leases themselves.
     std::vector<uint32_t> free_slots;
     uint32_t slots = 0;
     uint64_t last_uid = 0;

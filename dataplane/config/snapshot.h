@@ -1,7 +1,9 @@
-// An immutable configuration, published to workers by pointer. A request keeps the one it began with.
+// An immutable configuration, published to workers by pointer. A request keeps the one it began
+// with.
 //
-// Thread rule: built by the control thread (SnapshotBuilder); read by all; freed by the control thread when every worker has let go.
-// Structural sharing: what did not change is the same object as in the snapshot before.
+// Thread rule: built by the control thread (SnapshotBuilder); read by all; freed by the control
+// thread when every worker has let go. Structural sharing: what did not change is the same object
+// as in the snapshot before.
 #pragma once
 
 #include <array>
@@ -18,7 +20,7 @@
 #include "dataplane/upstream/cluster.h"
 
 namespace ringway::tls {
-class ServerContext;   // Certificates and policy of a TLS listener: tls/server_context.h
+class ServerContext;  // Certificates and policy of a TLS listener: tls/server_context.h
 }
 
 namespace ringway::config {
@@ -34,30 +36,31 @@ struct HttpPolicy {
   uint64_t tunnel_idle_timeout_ns = 3'600'000'000'000;
   uint64_t tls_handshake_timeout_ns = 5'000'000'000;
   uint32_t keep_alive_requests_max = 1000;
-  uint32_t connections_max = 50000;              // Of the process on this listener.
-  uint32_t connections_per_address_max = 0;      // 0: no limit.
-  uint32_t body_rate_bytes_per_second_min = 0;   // 0: off.
+  uint32_t connections_max = 50000;             // Of the process on this listener.
+  uint32_t connections_per_address_max = 0;     // 0: no limit.
+  uint32_t body_rate_bytes_per_second_min = 0;  // 0: off.
   bool trust_forwarded = false;
-  std::string hsts;                              // Value of Strict-Transport-Security, "" when off.
+  std::string hsts;  // Value of Strict-Transport-Security, "" when off.
 };
 
 struct Listener {
   std::string name;
-  std::vector<std::string> addresses;            // As configured: what the supervisor binds.
+  std::vector<std::string> addresses;  // As configured: what the supervisor binds.
   ListenerKind kind = ListenerKind::kHttp;
   std::string route_set;
   uint16_t public_port = 0;
   uint16_t redirect_https_port = 443;
   uint32_t default_cluster_slot = route::kNoCluster;
   std::shared_ptr<const HttpPolicy> http;
-  std::shared_ptr<tls::ServerContext> tls;       // kHttps only. New connections take this one; old ones keep theirs.
+  std::shared_ptr<tls::ServerContext>
+      tls;  // kHttps only. New connections take this one; old ones keep theirs.
   uint64_t revision = 0;
 };
 
 struct Snapshot {
-  std::string version;                           // Transaction.version
-  uint64_t generation = 0;                       // Counts applied transactions.
-  bool complete = false;                         // A full transaction has been applied: the proxy has what it is to serve.
+  std::string version;      // Transaction.version
+  uint64_t generation = 0;  // Counts applied transactions.
+  bool complete = false;  // A full transaction has been applied: the proxy has what it is to serve.
   std::vector<std::shared_ptr<const Listener>> listeners;
 
   // nullptr when no such set.
@@ -69,7 +72,8 @@ struct Snapshot {
     return chunk == nullptr ? nullptr : (*chunk)[slot % kChunk].get();
   }
 
-  // The default backend of the listener of that name; route::kNoCluster when it has none or is gone.
+  // The default backend of the listener of that name; route::kNoCluster when it has none or is
+  // gone.
   uint32_t default_cluster_slot(std::string_view listener) const {
     for (const auto& candidate : listeners) {
       if (candidate->name == listener) return candidate->default_cluster_slot;
@@ -79,9 +83,10 @@ struct Snapshot {
 
   static constexpr uint32_t kChunk = 256;
   using ClusterChunk = std::array<std::shared_ptr<const upstream::Cluster>, kChunk>;
-  std::vector<std::shared_ptr<const ClusterChunk>> cluster_chunks;   // Copy on write, by chunk.
-  std::vector<std::pair<std::string, std::shared_ptr<const route::RouteSet>>> route_sets;   // Few.
-  std::shared_ptr<const route::Route> default_route;                 // For Listener::default_cluster_slot requests: metrics, timeouts.
+  std::vector<std::shared_ptr<const ClusterChunk>> cluster_chunks;  // Copy on write, by chunk.
+  std::vector<std::pair<std::string, std::shared_ptr<const route::RouteSet>>> route_sets;  // Few.
+  std::shared_ptr<const route::Route>
+      default_route;  // For Listener::default_cluster_slot requests: metrics, timeouts.
 };
 
 }  // namespace ringway::config

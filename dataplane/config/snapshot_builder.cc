@@ -1,6 +1,5 @@
 #include "dataplane/config/snapshot_builder.h"
 
-#include <algorithm>
 #include <optional>
 #include <set>
 #include <utility>
@@ -14,18 +13,25 @@
 namespace ringway::config {
 namespace {
 
-std::unexpected<Rejection> refuse(v1::ResourceType type, const std::string& name, std::string reason) {
+std::unexpected<Rejection> refuse(v1::ResourceType type, const std::string& name,
+                                  std::string reason) {
   return std::unexpected(Rejection{type, name, std::move(reason)});
 }
 
 v1::ResourceType type_of(const v1::Resource& resource) {
   switch (resource.body_case()) {
-    case v1::Resource::kListener: return v1::RESOURCE_TYPE_LISTENER;
-    case v1::Resource::kRouteTable: return v1::RESOURCE_TYPE_ROUTE_TABLE;
-    case v1::Resource::kCluster: return v1::RESOURCE_TYPE_CLUSTER;
-    case v1::Resource::kEndpoints: return v1::RESOURCE_TYPE_ENDPOINTS;
-    case v1::Resource::kCertificate: return v1::RESOURCE_TYPE_CERTIFICATE;
-    case v1::Resource::BODY_NOT_SET: break;
+    case v1::Resource::kListener:
+      return v1::RESOURCE_TYPE_LISTENER;
+    case v1::Resource::kRouteTable:
+      return v1::RESOURCE_TYPE_ROUTE_TABLE;
+    case v1::Resource::kCluster:
+      return v1::RESOURCE_TYPE_CLUSTER;
+    case v1::Resource::kEndpoints:
+      return v1::RESOURCE_TYPE_ENDPOINTS;
+    case v1::Resource::kCertificate:
+      return v1::RESOURCE_TYPE_CERTIFICATE;
+    case v1::Resource::BODY_NOT_SET:
+      break;
   }
   return v1::RESOURCE_TYPE_UNSPECIFIED;
 }
@@ -45,9 +51,9 @@ SnapshotBuilder::SnapshotBuilder(upstream::EndpointRegistry& endpoints, MetricsS
 
 SnapshotBuilder::~SnapshotBuilder() = default;
 
-std::expected<SnapshotPointer, Rejection> SnapshotBuilder::apply(std::span<const v1::Resource> upserts,
-                                                                 std::span<const ResourceKey> removals, bool full,
-                                                                 const std::string& version) {
+std::expected<SnapshotPointer, Rejection> SnapshotBuilder::apply(
+    std::span<const v1::Resource> upserts, std::span<const ResourceKey> removals, bool full,
+    const std::string& version) {
   Stage stage;
   Step done = sort_in(upserts, removals, stage);
   if (done) done = stage_clusters(stage);
@@ -66,27 +72,50 @@ std::expected<SnapshotPointer, Rejection> SnapshotBuilder::apply(std::span<const
 }
 
 SnapshotBuilder::Step SnapshotBuilder::sort_in(std::span<const v1::Resource> upserts,
-                                               std::span<const ResourceKey> removals, Stage& stage) const {
+                                               std::span<const ResourceKey> removals,
+                                               Stage& stage) const {
   for (const ResourceKey& key : removals) {
     switch (key.type) {
-      case v1::RESOURCE_TYPE_LISTENER: stage.listener_changes[key.name] = nullptr; break;
-      case v1::RESOURCE_TYPE_ROUTE_TABLE: stage.table_changes[key.name] = nullptr; break;
-      case v1::RESOURCE_TYPE_CLUSTER: stage.cluster_changes[key.name].remove_policy = true; break;
-      case v1::RESOURCE_TYPE_ENDPOINTS: stage.cluster_changes[key.name].remove_endpoints = true; break;
-      case v1::RESOURCE_TYPE_CERTIFICATE: stage.certificate_changes[key.name] = nullptr; break;
-      default: return refuse(key.type, key.name, "a removal of a type that this proxy does not know");
+      case v1::RESOURCE_TYPE_LISTENER:
+        stage.listener_changes[key.name] = nullptr;
+        break;
+      case v1::RESOURCE_TYPE_ROUTE_TABLE:
+        stage.table_changes[key.name] = nullptr;
+        break;
+      case v1::RESOURCE_TYPE_CLUSTER:
+        stage.cluster_changes[key.name].remove_policy = true;
+        break;
+      case v1::RESOURCE_TYPE_ENDPOINTS:
+        stage.cluster_changes[key.name].remove_endpoints = true;
+        break;
+      case v1::RESOURCE_TYPE_CERTIFICATE:
+        stage.certificate_changes[key.name] = nullptr;
+        break;
+      default:
+        return refuse(key.type, key.name, "a removal of a type that this proxy does not know");
     }
   }
   for (const v1::Resource& resource : upserts) {
     const v1::ResourceType type = type_of(resource);
     if (resource.name().empty()) return refuse(type, "", "a resource without name");
     switch (type) {
-      case v1::RESOURCE_TYPE_LISTENER: stage.listener_changes[resource.name()] = &resource; break;
-      case v1::RESOURCE_TYPE_ROUTE_TABLE: stage.table_changes[resource.name()] = &resource; break;
-      case v1::RESOURCE_TYPE_CLUSTER: stage.cluster_changes[resource.name()].policy = &resource; break;
-      case v1::RESOURCE_TYPE_ENDPOINTS: stage.cluster_changes[resource.name()].endpoints = &resource; break;
-      case v1::RESOURCE_TYPE_CERTIFICATE: stage.certificate_changes[resource.name()] = &resource; break;
-      default: return refuse(type, resource.name(), "a resource without a body that this proxy knows");
+      case v1::RESOURCE_TYPE_LISTENER:
+        stage.listener_changes[resource.name()] = &resource;
+        break;
+      case v1::RESOURCE_TYPE_ROUTE_TABLE:
+        stage.table_changes[resource.name()] = &resource;
+        break;
+      case v1::RESOURCE_TYPE_CLUSTER:
+        stage.cluster_changes[resource.name()].policy = &resource;
+        break;
+      case v1::RESOURCE_TYPE_ENDPOINTS:
+        stage.cluster_changes[resource.name()].endpoints = &resource;
+        break;
+      case v1::RESOURCE_TYPE_CERTIFICATE:
+        stage.certificate_changes[resource.name()] = &resource;
+        break;
+      default:
+        return refuse(type, resource.name(), "a resource without a body that this proxy knows");
     }
   }
   return {};
@@ -99,15 +128,19 @@ SnapshotBuilder::Step SnapshotBuilder::stage_clusters(Stage& stage) {
   return {};
 }
 
-SnapshotBuilder::Step SnapshotBuilder::stage_cluster(const std::string& name, const ClusterChange& change, Stage& stage) {
+SnapshotBuilder::Step SnapshotBuilder::stage_cluster(const std::string& name,
+                                                     const ClusterChange& change, Stage& stage) {
   const auto found = clusters_.find(name);
   Cluster next = found == clusters_.end() ? Cluster{} : found->second;
   const bool new_policy =
-      change.policy != nullptr && !(next.has_policy && unchanged(next.policy_version, change.policy->version()));
+      change.policy != nullptr &&
+      !(next.has_policy && unchanged(next.policy_version, change.policy->version()));
   const bool new_endpoints =
-      change.endpoints != nullptr && !(next.has_endpoints && unchanged(next.endpoints_version, change.endpoints->version()));
+      change.endpoints != nullptr &&
+      !(next.has_endpoints && unchanged(next.endpoints_version, change.endpoints->version()));
   const bool drop_policy = change.policy == nullptr && change.remove_policy && next.has_policy;
-  const bool drop_endpoints = change.endpoints == nullptr && change.remove_endpoints && next.has_endpoints;
+  const bool drop_endpoints =
+      change.endpoints == nullptr && change.remove_endpoints && next.has_endpoints;
   if (!new_policy && !new_endpoints && !drop_policy && !drop_endpoints) return {};
 
   auto compiled = std::make_shared<upstream::Cluster>();
@@ -122,7 +155,8 @@ SnapshotBuilder::Step SnapshotBuilder::stage_cluster(const std::string& name, co
     next.policy_version = change.policy->version();
   }
   if (new_endpoints) {
-    if (auto done = compile_endpoints(change.endpoints->endpoints(), endpoints_, *compiled); !done) {
+    if (auto done = compile_endpoints(change.endpoints->endpoints(), endpoints_, *compiled);
+        !done) {
       return refuse(v1::RESOURCE_TYPE_ENDPOINTS, name, std::move(done.error()));
     }
     next.endpoints_version = change.endpoints->version();
@@ -151,16 +185,20 @@ SnapshotBuilder::Step SnapshotBuilder::stage_certificates(Stage& stage) {
       if (held != certificates_.end()) stage.certificates.emplace(name, std::nullopt);
       continue;
     }
-    if (held != certificates_.end() && unchanged(held->second.version, resource->version())) continue;
+    if (held != certificates_.end() && unchanged(held->second.version, resource->version()))
+      continue;
     const v1::Certificate& in = resource->certificate();
     auto certificate = tls::Certificate::from_pem(in.chain_pem(), in.private_key_pem());
-    if (!certificate) return refuse(v1::RESOURCE_TYPE_CERTIFICATE, name, std::move(certificate.error()));
+    if (!certificate)
+      return refuse(v1::RESOURCE_TYPE_CERTIFICATE, name, std::move(certificate.error()));
     for (const std::string& host : in.hosts()) {
-      if (!is_route_host(host)) return refuse(v1::RESOURCE_TYPE_CERTIFICATE, name, "\"" + host + "\" is not a host name");
+      if (!is_route_host(host))
+        return refuse(v1::RESOURCE_TYPE_CERTIFICATE, name, "\"" + host + "\" is not a host name");
     }
-    stage.certificates.emplace(name, CertificateEntry{.version = resource->version(),
-                                                      .hosts = {in.hosts().begin(), in.hosts().end()},
-                                                      .certificate = *std::move(certificate)});
+    stage.certificates.emplace(name,
+                               CertificateEntry{.version = resource->version(),
+                                                .hosts = {in.hosts().begin(), in.hosts().end()},
+                                                .certificate = *std::move(certificate)});
   }
   return {};
 }
@@ -176,9 +214,11 @@ SnapshotBuilder::Step SnapshotBuilder::stage_tables(Stage& stage) {
     const v1::RouteTable& in = resource->route_table();
     const std::string set = in.set().empty() ? kDefaultRouteSet : in.set();
     if (!is_route_host(in.host())) {
-      return refuse(v1::RESOURCE_TYPE_ROUTE_TABLE, name, "\"" + in.host() + "\" is not a host name in lower case");
+      return refuse(v1::RESOURCE_TYPE_ROUTE_TABLE, name,
+                    "\"" + in.host() + "\" is not a host name in lower case");
     }
-    if (name != set + "/" + in.host()) return refuse(v1::RESOURCE_TYPE_ROUTE_TABLE, name, "the name is not \"<set>/<host>\"");
+    if (name != set + "/" + in.host())
+      return refuse(v1::RESOURCE_TYPE_ROUTE_TABLE, name, "the name is not \"<set>/<host>\"");
     auto compiled = routes_.compile(in);
     if (!compiled) return refuse(v1::RESOURCE_TYPE_ROUTE_TABLE, name, std::move(compiled.error()));
     stage.tables.emplace_back(name, Table{resource->version(), *std::move(compiled)});
@@ -193,7 +233,8 @@ SnapshotBuilder::Step SnapshotBuilder::stage_listeners(Stage& stage) {
       if (held != listeners_.end()) stage.listeners.emplace(name, std::nullopt);
       continue;
     }
-    if (held != listeners_.end() && unchanged(held->second.version, resource->version()) && stage.certificates.empty()) {
+    if (held != listeners_.end() && unchanged(held->second.version, resource->version()) &&
+        stage.certificates.empty()) {
       continue;
     }
     if (Step done = stage_listener(name, resource, stage); !done) return done;
@@ -207,7 +248,8 @@ SnapshotBuilder::Step SnapshotBuilder::stage_listeners(Stage& stage) {
 }
 
 // `upsert` nullptr: the resource held, with other certificates.
-SnapshotBuilder::Step SnapshotBuilder::stage_listener(const std::string& name, const v1::Resource* upsert, Stage& stage) {
+SnapshotBuilder::Step SnapshotBuilder::stage_listener(const std::string& name,
+                                                      const v1::Resource* upsert, Stage& stage) {
   const auto held = listeners_.find(name);
   ListenerEntry next;
   next.resource = upsert != nullptr ? upsert->listener() : held->second.resource;
@@ -222,9 +264,12 @@ SnapshotBuilder::Step SnapshotBuilder::stage_listener(const std::string& name, c
   if (compiled->kind == ListenerKind::kHttps) {
     const auto policy = compile_tls_policy(next.resource.tls());
     if (!policy) return refuse(v1::RESOURCE_TYPE_LISTENER, name, policy.error());
-    const bool same_tls = held != listeners_.end() && stage.certificates.empty() && held->second.compiled->tls != nullptr &&
-                          held->second.resource.tls().SerializeAsString() == next.resource.tls().SerializeAsString();
-    compiled->tls = same_tls ? held->second.compiled->tls : make_tls(next.resource.tls(), *policy, stage);
+    const bool same_tls =
+        held != listeners_.end() && stage.certificates.empty() &&
+        held->second.compiled->tls != nullptr &&
+        held->second.resource.tls().SerializeAsString() == next.resource.tls().SerializeAsString();
+    compiled->tls =
+        same_tls ? held->second.compiled->tls : make_tls(next.resource.tls(), *policy, stage);
   }
   compiled->revision = ++revision_;
   next.compiled = std::make_shared<const Listener>(*std::move(compiled));
@@ -239,7 +284,8 @@ SnapshotBuilder::Step SnapshotBuilder::check_addresses(const Stage& stage) const
     for (const std::string& address : entry.compiled->addresses) {
       const auto [at, added] = owner_of.emplace(net::to_string(*net::parse_address(address)), name);
       if (!added) {
-        return refuse(v1::RESOURCE_TYPE_LISTENER, name, "address " + address + " belongs to listener " + at->second);
+        return refuse(v1::RESOURCE_TYPE_LISTENER, name,
+                      "address " + address + " belongs to listener " + at->second);
       }
     }
     return {};
@@ -255,7 +301,8 @@ SnapshotBuilder::Step SnapshotBuilder::check_addresses(const Stage& stage) const
   return {};
 }
 
-const SnapshotBuilder::CertificateEntry* SnapshotBuilder::certificate(const std::string& name, const Stage& stage) const {
+const SnapshotBuilder::CertificateEntry* SnapshotBuilder::certificate(const std::string& name,
+                                                                      const Stage& stage) const {
   if (const auto staged = stage.certificates.find(name); staged != stage.certificates.end()) {
     return staged->second ? &*staged->second : nullptr;
   }
@@ -264,7 +311,8 @@ const SnapshotBuilder::CertificateEntry* SnapshotBuilder::certificate(const std:
 }
 
 std::shared_ptr<tls::ServerContext> SnapshotBuilder::make_tls(const v1::TlsOptions& options,
-                                                              const tls::ServerPolicy& policy, const Stage& stage) {
+                                                              const tls::ServerPolicy& policy,
+                                                              const Stage& stage) {
   std::set<std::string> names;
   for (const auto& [name, entry] : certificates_) names.insert(name);
   for (const auto& [name, entry] : stage.certificates) names.insert(name);
@@ -275,116 +323,10 @@ std::shared_ptr<tls::ServerContext> SnapshotBuilder::make_tls(const v1::TlsOptio
     for (const std::string& host : entry->hosts) entries.push_back({host, entry->certificate});
   }
   const CertificateEntry* fallback = certificate(options.default_certificate(), stage);
-  if (fallback == nullptr && self_signed_ == nullptr) self_signed_ = tls::Certificate::self_signed();
-  return tls::ServerContext::make(policy, std::move(entries), fallback != nullptr ? fallback->certificate : self_signed_);
-}
-
-void SnapshotBuilder::commit(Stage&& stage, Snapshot& next) {
-  commit_clusters(stage, next);
-  commit_tables(stage, next);
-  for (auto& [name, entry] : stage.certificates) {
-    if (entry) {
-      certificates_.insert_or_assign(name, *std::move(entry));
-    } else {
-      certificates_.erase(name);
-    }
-  }
-  if (stage.listeners.empty()) return;
-  for (auto& [name, entry] : stage.listeners) {
-    if (entry) {
-      listeners_.insert_or_assign(name, *std::move(entry));
-    } else {
-      listeners_.erase(name);
-    }
-  }
-  next.listeners.clear();
-  for (const auto& [name, entry] : listeners_) next.listeners.push_back(entry.compiled);
-}
-
-void SnapshotBuilder::commit_clusters(Stage& stage, Snapshot& next) {
-  std::map<size_t, std::shared_ptr<Snapshot::ClusterChunk>> chunks;   // Copied for this snapshot.
-  const auto publish = [&](uint32_t slot, std::shared_ptr<const upstream::Cluster> cluster) {
-    const size_t index = slot / Snapshot::kChunk;
-    if (index >= next.cluster_chunks.size()) next.cluster_chunks.resize(index + 1);
-    auto& chunk = chunks[index];
-    if (chunk == nullptr) {
-      const auto& shared = next.cluster_chunks[index];
-      chunk = shared == nullptr ? std::make_shared<Snapshot::ClusterChunk>() : std::make_shared<Snapshot::ClusterChunk>(*shared);
-    }
-    (*chunk)[slot % Snapshot::kChunk] = std::move(cluster);
-  };
-  for (auto& [name, cluster] : stage.clusters) {
-    const auto held = clusters_.find(name);
-    count_endpoints(held == clusters_.end() ? nullptr : held->second.compiled.get(),
-                    cluster ? cluster->compiled.get() : nullptr);
-    if (cluster) {
-      publish(cluster->lease->slot, cluster->has_policy ? cluster->compiled : nullptr);
-      // The lease stays the same as long as it is held, and with it the key.
-      if (held != clusters_.end()) {
-        held->second = *std::move(cluster);
-      } else {
-        const std::string_view key = cluster->lease->key;
-        clusters_.emplace(key, *std::move(cluster));
-      }
-    } else if (held != clusters_.end()) {
-      publish(held->second.lease->slot, nullptr);
-      clusters_.erase(held);
-    }
-  }
-  for (auto& [index, chunk] : chunks) {
-    const bool empty = std::ranges::all_of(*chunk, [](const auto& cluster) { return cluster == nullptr; });
-    next.cluster_chunks[index] = empty ? nullptr : std::move(chunk);
-  }
-  while (!next.cluster_chunks.empty() && next.cluster_chunks.back() == nullptr) next.cluster_chunks.pop_back();
-}
-
-// Workers close idle connections to endpoints that no cluster has any more: the address may be another pod's tomorrow.
-void SnapshotBuilder::count_endpoints(const upstream::Cluster* before, const upstream::Cluster* after) {
-  if (after != nullptr) {
-    for (const upstream::EndpointRef& endpoint : after->endpoints) ++endpoint.state->configured;
-  }
-  if (before != nullptr) {
-    for (const upstream::EndpointRef& endpoint : before->endpoints) {
-      CHECK(endpoint.state->configured > 0);
-      if (--endpoint.state->configured == 0) endpoint.state->retired.store(true, std::memory_order_relaxed);
-    }
-  }
-  if (after == nullptr) return;
-  for (const upstream::EndpointRef& endpoint : after->endpoints) {
-    endpoint.state->retired.store(false, std::memory_order_relaxed);
-  }
-}
-
-std::vector<SnapshotBuilder::CertificateExpiry> SnapshotBuilder::certificate_expiries() const {
-  std::vector<CertificateExpiry> out;
-  for (const auto& [name, entry] : certificates_) {
-    out.push_back({name, entry.certificate->not_after_unix_seconds()});
-  }
-  return out;
-}
-
-void SnapshotBuilder::commit_tables(Stage& stage, Snapshot& next) {
-  std::map<std::string, std::vector<route::RouteSet::Change>> by_set;
-  for (auto& [name, table] : stage.tables) {
-    const size_t slash = name.rfind('/');   // Hosts have none.
-    by_set[name.substr(0, slash)].push_back({name.substr(slash + 1), table ? table->compiled.table : nullptr});
-    if (table) {
-      tables_.insert_or_assign(name, *std::move(table));
-    } else {
-      tables_.erase(name);
-    }
-  }
-  for (auto& [set, changes] : by_set) {
-    auto at = std::ranges::find(next.route_sets, set, [](const auto& entry) { return entry.first; });
-    auto routes = (at == next.route_sets.end() ? std::make_shared<const route::RouteSet>() : at->second)->with(std::move(changes));
-    if (at == next.route_sets.end()) {
-      if (routes->hosts() != 0) next.route_sets.emplace_back(set, std::move(routes));
-    } else if (routes->hosts() != 0) {
-      at->second = std::move(routes);
-    } else {
-      next.route_sets.erase(at);
-    }
-  }
+  if (fallback == nullptr && self_signed_ == nullptr)
+    self_signed_ = tls::Certificate::self_signed();
+  return tls::ServerContext::make(policy, std::move(entries),
+                                  fallback != nullptr ? fallback->certificate : self_signed_);
 }
 
 }  // namespace ringway::config

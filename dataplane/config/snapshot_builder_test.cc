@@ -29,14 +29,18 @@ struct Fixture : testing::Test {
     EXPECT_EQ(builder.snapshot(), before);
     return result ? Rejection{} : result.error();
   }
-  const route::Route* find(const SnapshotPointer& snapshot, std::string_view host, std::string_view path) {
+  const route::Route* find(const SnapshotPointer& snapshot, std::string_view host,
+                           std::string_view path) {
     const route::RouteSet* set = snapshot->route_set("ingress");
     return set == nullptr ? nullptr : set->find(host, path).route;
   }
   // Of the first backend of what answers there.
-  const upstream::Cluster* cluster_at(const SnapshotPointer& snapshot, std::string_view host, std::string_view path) {
+  const upstream::Cluster* cluster_at(const SnapshotPointer& snapshot, std::string_view host,
+                                      std::string_view path) {
     const route::Route* route = find(snapshot, host, path);
-    return route == nullptr || route->clusters.empty() ? nullptr : snapshot->cluster(route->clusters[0].cluster_slot);
+    return route == nullptr || route->clusters.empty()
+               ? nullptr
+               : snapshot->cluster(route->clusters[0].cluster_slot);
   }
 
   upstream::EndpointRegistry registry;
@@ -58,9 +62,11 @@ TEST_F(SnapshotBuilderTest, BeginsEmpty) {
 }
 
 TEST_F(SnapshotBuilderTest, PutsListenersRoutesAndEndpointsTogether) {
-  const auto snapshot = apply({listener("http", "0.0.0.0:8080"), table("a.example.com", {{"/", "default/a:80"}, {"/b", "default/b:80"}}),
-                               cluster("default/a:80"), endpoints("default/a:80", {"10.0.0.1", "10.0.0.2"}),
-                               cluster("default/b:80"), endpoints("default/b:80", {"10.0.0.2"})});
+  const auto snapshot =
+      apply({listener("http", "0.0.0.0:8080"),
+             table("a.example.com", {{"/", "default/a:80"}, {"/b", "default/b:80"}}),
+             cluster("default/a:80"), endpoints("default/a:80", {"10.0.0.1", "10.0.0.2"}),
+             cluster("default/b:80"), endpoints("default/b:80", {"10.0.0.2"})});
   EXPECT_TRUE(snapshot->complete);
   EXPECT_EQ(snapshot->version, "v1");
   ASSERT_EQ(snapshot->listeners.size(), 1u);
@@ -79,26 +85,32 @@ TEST_F(SnapshotBuilderTest, PutsListenersRoutesAndEndpointsTogether) {
 TEST_F(SnapshotBuilderTest, PartsComeAndGoInAnyOrder) {
   auto snapshot = apply({table("a.com", {{"/", "default/a:80"}})});
   EXPECT_NE(find(snapshot, "a.com", "/"), nullptr);
-  EXPECT_EQ(cluster_at(snapshot, "a.com", "/"), nullptr);   // 503
+  EXPECT_EQ(cluster_at(snapshot, "a.com", "/"), nullptr);  // 503
   snapshot = apply({endpoints("default/a:80", {"10.0.0.1"})});
-  EXPECT_EQ(cluster_at(snapshot, "a.com", "/"), nullptr) << "endpoints without a Cluster are no cluster";
+  EXPECT_EQ(cluster_at(snapshot, "a.com", "/"), nullptr)
+      << "endpoints without a Cluster are no cluster";
   snapshot = apply({cluster("default/a:80")});
   ASSERT_NE(cluster_at(snapshot, "a.com", "/"), nullptr);
   EXPECT_EQ(cluster_at(snapshot, "a.com", "/")->endpoints.size(), 1u);
   snapshot = apply({}, {{v1::RESOURCE_TYPE_ENDPOINTS, "default/a:80"}});
   EXPECT_EQ(cluster_at(snapshot, "a.com", "/")->endpoints.size(), 0u);
-  snapshot = apply({endpoints("default/a:80", {"10.0.0.1"})}, {{v1::RESOURCE_TYPE_CLUSTER, "default/a:80"}});
+  snapshot = apply({endpoints("default/a:80", {"10.0.0.1"})},
+                   {{v1::RESOURCE_TYPE_CLUSTER, "default/a:80"}});
   EXPECT_EQ(cluster_at(snapshot, "a.com", "/"), nullptr);
   snapshot = apply({cluster("default/a:80")});
   EXPECT_EQ(cluster_at(snapshot, "a.com", "/")->endpoints.size(), 1u);
-  snapshot = apply({}, {{v1::RESOURCE_TYPE_ROUTE_TABLE, "ingress/a.com"}, {v1::RESOURCE_TYPE_ROUTE_TABLE, "ingress/never.com"}});
+  snapshot = apply({}, {{v1::RESOURCE_TYPE_ROUTE_TABLE, "ingress/a.com"},
+                        {v1::RESOURCE_TYPE_ROUTE_TABLE, "ingress/never.com"}});
   EXPECT_EQ(find(snapshot, "a.com", "/"), nullptr);
   EXPECT_TRUE(snapshot->route_sets.empty());
 }
 
 TEST_F(SnapshotBuilderTest, AClustersSlotIsNotGivenAwayWhileARouteNamesIt) {
-  auto snapshot = apply({table("a.com", {{"/", "default/gone:80"}}), cluster("default/gone:80"), endpoints("default/gone:80", {"10.0.0.1"})});
-  snapshot = apply({cluster("default/other:80")}, {{v1::RESOURCE_TYPE_CLUSTER, "default/gone:80"}, {v1::RESOURCE_TYPE_ENDPOINTS, "default/gone:80"}});
+  auto snapshot = apply({table("a.com", {{"/", "default/gone:80"}}), cluster("default/gone:80"),
+                         endpoints("default/gone:80", {"10.0.0.1"})});
+  snapshot =
+      apply({cluster("default/other:80")}, {{v1::RESOURCE_TYPE_CLUSTER, "default/gone:80"},
+                                            {v1::RESOURCE_TYPE_ENDPOINTS, "default/gone:80"}});
   EXPECT_EQ(cluster_at(snapshot, "a.com", "/"), nullptr);
   // With the route gone too, the slot is free; whoever gets it is told apart by its uid.
   snapshot = apply({}, {{v1::RESOURCE_TYPE_ROUTE_TABLE, "ingress/a.com"}});
@@ -108,12 +120,14 @@ TEST_F(SnapshotBuilderTest, AClustersSlotIsNotGivenAwayWhileARouteNamesIt) {
 }
 
 TEST_F(SnapshotBuilderTest, SharesWhatDidNotChange) {
-  std::vector<v1::Resource> all{listener("http", "0.0.0.0:8080"), listener("https", "0.0.0.0:8443", true)};
+  std::vector<v1::Resource> all{listener("http", "0.0.0.0:8080"),
+                                listener("https", "0.0.0.0:8443", true)};
   for (int i = 0; i < 600; ++i) {
     const std::string name = "default/s" + std::to_string(i) + ":80";
     all.push_back(table("h" + std::to_string(i) + ".com", {{"/", name}}));
     all.push_back(cluster(name));
-    all.push_back(endpoints(name, {"10.0." + std::to_string(i / 200) + "." + std::to_string(i % 200)}));
+    all.push_back(
+        endpoints(name, {"10.0." + std::to_string(i / 200) + "." + std::to_string(i % 200)}));
   }
   const auto before = apply(all);
   const auto after = apply({endpoints("default/s7:80", {"10.9.9.9"})});
@@ -122,7 +136,8 @@ TEST_F(SnapshotBuilderTest, SharesWhatDidNotChange) {
   EXPECT_EQ(after->default_route, before->default_route);
   ASSERT_EQ(after->cluster_chunks.size(), 3u);
   size_t chunks_changed = 0;
-  for (size_t i = 0; i < 3; ++i) chunks_changed += after->cluster_chunks[i] != before->cluster_chunks[i];
+  for (size_t i = 0; i < 3; ++i)
+    chunks_changed += after->cluster_chunks[i] != before->cluster_chunks[i];
   EXPECT_EQ(chunks_changed, 1u);
   for (uint32_t slot = 0; slot < 600; ++slot) {
     const bool changed = before->cluster(slot)->name == "default/s7:80";
@@ -133,9 +148,12 @@ TEST_F(SnapshotBuilderTest, SharesWhatDidNotChange) {
   }
   const auto routed = apply({table("h9.com", {{"/new", "default/s9:80"}})});
   EXPECT_EQ(routed->cluster_chunks, after->cluster_chunks);
-  EXPECT_NE(routed->route_set("ingress")->find("h9.com"), after->route_set("ingress")->find("h9.com"));
-  EXPECT_EQ(routed->route_set("ingress")->find("h10.com"), after->route_set("ingress")->find("h10.com"));
-  EXPECT_EQ(find(before, "h9.com", "/other"), find(after, "h9.com", "/other")) << "the old snapshot is as it was";
+  EXPECT_NE(routed->route_set("ingress")->find("h9.com"),
+            after->route_set("ingress")->find("h9.com"));
+  EXPECT_EQ(routed->route_set("ingress")->find("h10.com"),
+            after->route_set("ingress")->find("h10.com"));
+  EXPECT_EQ(find(before, "h9.com", "/other"), find(after, "h9.com", "/other"))
+      << "the old snapshot is as it was";
 }
 
 TEST_F(SnapshotBuilderTest, AVersionThatIsHeldIsNotCompiledAgain) {
@@ -143,10 +161,12 @@ TEST_F(SnapshotBuilderTest, AVersionThatIsHeldIsNotCompiledAgain) {
     resource.set_version(number);
     return resource;
   };
-  const auto before = apply({versioned(table("a.com", {{"/", "x"}}), 5), versioned(cluster("x"), 6), versioned(endpoints("x", {"10.0.0.1"}), 7),
-                             versioned(listener("http", ":80"), 8)});
-  const auto same = apply({versioned(table("a.com", {{"/", "x"}}), 5), versioned(cluster("x"), 6), versioned(endpoints("x", {"10.0.0.1"}), 7),
-                           versioned(listener("http", ":80"), 8)});
+  const auto before =
+      apply({versioned(table("a.com", {{"/", "x"}}), 5), versioned(cluster("x"), 6),
+             versioned(endpoints("x", {"10.0.0.1"}), 7), versioned(listener("http", ":80"), 8)});
+  const auto same =
+      apply({versioned(table("a.com", {{"/", "x"}}), 5), versioned(cluster("x"), 6),
+             versioned(endpoints("x", {"10.0.0.1"}), 7), versioned(listener("http", ":80"), 8)});
   EXPECT_EQ(same->route_sets, before->route_sets);
   EXPECT_EQ(same->cluster_chunks, before->cluster_chunks);
   EXPECT_EQ(same->listeners, before->listeners);
@@ -156,7 +176,8 @@ TEST_F(SnapshotBuilderTest, AVersionThatIsHeldIsNotCompiledAgain) {
 }
 
 TEST_F(SnapshotBuilderTest, EndpointHealthSurvivesConfigurationChanges) {
-  auto snapshot = apply({table("a.com", {{"/", "x"}}), cluster("x"), endpoints("x", {"10.0.0.1", "10.0.0.2"})});
+  auto snapshot =
+      apply({table("a.com", {{"/", "x"}}), cluster("x"), endpoints("x", {"10.0.0.1", "10.0.0.2"})});
   cluster_at(snapshot, "a.com", "/")->endpoints[0].state->check_failed = true;
   const uint32_t slot = cluster_at(snapshot, "a.com", "/")->endpoints[0].state->slot;
   snapshot = apply({endpoints("x", {"10.0.0.3", "10.0.0.1"})});
@@ -174,7 +195,8 @@ TEST_F(SnapshotBuilderTest, MetricsSlotsComeBackWithTheLastSnapshotThatHasTheRou
     metadata.set_service(service);
     return resource;
   };
-  auto first = apply({labelled("a.com", "cart"), labelled("b.com", "cart"), labelled("c.com", "pay")});
+  auto first =
+      apply({labelled("a.com", "cart"), labelled("b.com", "cart"), labelled("c.com", "pay")});
   const uint32_t cart = find(first, "a.com", "/")->metrics_slot;
   const uint32_t pay = find(first, "c.com", "/")->metrics_slot;
   EXPECT_EQ(find(first, "b.com", "/")->metrics_slot, cart);
@@ -183,7 +205,8 @@ TEST_F(SnapshotBuilderTest, MetricsSlotsComeBackWithTheLastSnapshotThatHasTheRou
   EXPECT_NE(pay, MetricsSlots::kNoRoute);
   apply({}, {{v1::RESOURCE_TYPE_ROUTE_TABLE, "ingress/c.com"}});
   auto third = apply({labelled("d.com", "new")});
-  EXPECT_NE(find(third, "d.com", "/")->metrics_slot, pay) << "a request may still run on the first snapshot";
+  EXPECT_NE(find(third, "d.com", "/")->metrics_slot, pay)
+      << "a request may still run on the first snapshot";
   first.reset();
   auto fourth = apply({labelled("e.com", "newest")});
   EXPECT_EQ(find(fourth, "e.com", "/")->metrics_slot, pay);
@@ -197,7 +220,8 @@ TEST_F(SnapshotBuilderTest, MetricsSlotsComeBackWithTheLastSnapshotThatHasTheRou
 }
 
 TEST_F(SnapshotBuilderTest, CertificatesRebuildTheTlsContextAndNothingElseDoes) {
-  const auto first = apply({listener("https", "0.0.0.0:8443", true), certificate("default/a", {"a.com"})});
+  const auto first =
+      apply({listener("https", "0.0.0.0:8443", true), certificate("default/a", {"a.com"})});
   const auto context = first->listeners[0]->tls;
   ASSERT_NE(context, nullptr);
   v1::Resource renamed = listener("https", "0.0.0.0:8443", true);
@@ -208,15 +232,21 @@ TEST_F(SnapshotBuilderTest, CertificatesRebuildTheTlsContextAndNothingElseDoes) 
   const auto third = apply({certificate("default/b", {"b.com"})});
   EXPECT_NE(third->listeners[0]->tls, context);
   EXPECT_EQ(third->listeners[0]->http, second->listeners[0]->http);
-  EXPECT_NE(&third->listeners[0]->tls->find("b.com"), &third->listeners[0]->tls->find("unknown.com"));
-  EXPECT_EQ(&first->listeners[0]->tls->find("b.com"), &first->listeners[0]->tls->find("unknown.com"));
-  EXPECT_EQ(&third->listeners[0]->tls->find("a.com"), &first->listeners[0]->tls->find("a.com")) << "compiled once";
+  EXPECT_NE(&third->listeners[0]->tls->find("b.com"),
+            &third->listeners[0]->tls->find("unknown.com"));
+  EXPECT_EQ(&first->listeners[0]->tls->find("b.com"),
+            &first->listeners[0]->tls->find("unknown.com"));
+  EXPECT_EQ(&third->listeners[0]->tls->find("a.com"), &first->listeners[0]->tls->find("a.com"))
+      << "compiled once";
   v1::Resource defaulted = renamed;
   defaulted.mutable_listener()->mutable_tls()->set_default_certificate("default/b");
   const auto fourth = apply({defaulted});
-  EXPECT_EQ(&fourth->listeners[0]->tls->find("unknown.com"), &fourth->listeners[0]->tls->find("b.com"));
+  EXPECT_EQ(&fourth->listeners[0]->tls->find("unknown.com"),
+            &fourth->listeners[0]->tls->find("b.com"));
   const auto fifth = apply({}, {{v1::RESOURCE_TYPE_CERTIFICATE, "default/b"}});
-  EXPECT_EQ(&fifth->listeners[0]->tls->find("unknown.com"), &third->listeners[0]->tls->find("unknown.com")) << "self-signed again";
+  EXPECT_EQ(&fifth->listeners[0]->tls->find("unknown.com"),
+            &third->listeners[0]->tls->find("unknown.com"))
+      << "self-signed again";
 }
 
 TEST_F(SnapshotBuilderTest, DefaultBackendOfAListener) {
@@ -224,15 +254,18 @@ TEST_F(SnapshotBuilderTest, DefaultBackendOfAListener) {
   http.mutable_listener()->set_default_cluster("default/fallback:80");
   auto snapshot = apply({http});
   EXPECT_EQ(snapshot->cluster(snapshot->listeners[0]->default_cluster_slot), nullptr);
-  snapshot = apply({cluster("default/fallback:80"), endpoints("default/fallback:80", {"10.0.0.1"})});
+  snapshot =
+      apply({cluster("default/fallback:80"), endpoints("default/fallback:80", {"10.0.0.1"})});
   ASSERT_NE(snapshot->cluster(snapshot->listeners[0]->default_cluster_slot), nullptr);
   snapshot = apply({listener("http", ":80")});
   EXPECT_EQ(snapshot->listeners[0]->default_cluster_slot, route::kNoCluster);
 }
 
 TEST_F(SnapshotBuilderTest, RefusesWithTypeNameAndReasonAndStaysAsItWas) {
-  const auto before = apply({listener("http", "0.0.0.0:8080"), listener("https", "0.0.0.0:8443", true), certificate("c", {"a.com"}),
-                             table("a.com", {{"/", "x"}}), cluster("x"), endpoints("x", {"10.0.0.1"})});
+  const auto before =
+      apply({listener("http", "0.0.0.0:8080"), listener("https", "0.0.0.0:8443", true),
+             certificate("c", {"a.com"}), table("a.com", {{"/", "x"}}), cluster("x"),
+             endpoints("x", {"10.0.0.1"})});
   const size_t endpoints_live = registry.live();
   const size_t slots_held = metrics.held().size();
   const auto with = [](v1::Resource resource, const std::function<void(v1::Resource&)>& change) {
@@ -240,7 +273,8 @@ TEST_F(SnapshotBuilderTest, RefusesWithTypeNameAndReasonAndStaysAsItWas) {
     return resource;
   };
   const auto route = [&](const std::function<void(v1::Route&)>& change) {
-    return with(table("bad.com", {{"/", "x"}}), [&](v1::Resource& r) { change(*r.mutable_route_table()->mutable_routes(0)); });
+    return with(table("bad.com", {{"/", "x"}}),
+                [&](v1::Resource& r) { change(*r.mutable_route_table()->mutable_routes(0)); });
   };
   const auto bad_listener = [&](const std::function<void(v1::Listener&)>& change) {
     return with(listener("bad", ":9"), [&](v1::Resource& r) { change(*r.mutable_listener()); });
@@ -250,60 +284,118 @@ TEST_F(SnapshotBuilderTest, RefusesWithTypeNameAndReasonAndStaysAsItWas) {
   };
   v1::Resource bodiless;
   bodiless.set_name("bad");
-  struct Case { std::string what; v1::Resource bad; v1::ResourceType type; std::string reason; };
+  struct Case {
+    std::string what;
+    v1::Resource bad;
+    v1::ResourceType type;
+    std::string reason;
+  };
   const Case cases[] = {
       {"no body", bodiless, v1::RESOURCE_TYPE_UNSPECIFIED, "body"},
       {"no name", with(cluster(""), [](v1::Resource&) {}), v1::RESOURCE_TYPE_CLUSTER, "name"},
-      {"protocol", bad_listener([](v1::Listener& l) { l.set_protocol(v1::LISTENER_PROTOCOL_UDP); }), v1::RESOURCE_TYPE_LISTENER, "protocol"},
-      {"no address", bad_listener([](v1::Listener& l) { l.clear_addresses(); }), v1::RESOURCE_TYPE_LISTENER, "address"},
-      {"bad address", bad_listener([](v1::Listener& l) { l.set_addresses(0, "localhost"); }), v1::RESOURCE_TYPE_LISTENER, "localhost"},
-      {"taken address", bad_listener([](v1::Listener& l) { l.set_addresses(0, "0.0.0.0:8080"); }), v1::RESOURCE_TYPE_LISTENER, "belongs"},
-      {"address twice", bad_listener([](v1::Listener& l) { l.add_addresses(":9"); }), v1::RESOURCE_TYPE_LISTENER, "twice"},
-      {"headers", bad_listener([](v1::Listener& l) { l.mutable_http()->set_headers_max(129); }), v1::RESOURCE_TYPE_LISTENER, "headers_max"},
-      {"alpn", bad_listener([](v1::Listener& l) { l.set_protocol(v1::LISTENER_PROTOCOL_HTTPS); l.mutable_tls()->add_alpn("h2"); }),
+      {"protocol", bad_listener([](v1::Listener& l) { l.set_protocol(v1::LISTENER_PROTOCOL_UDP); }),
+       v1::RESOURCE_TYPE_LISTENER, "protocol"},
+      {"no address", bad_listener([](v1::Listener& l) { l.clear_addresses(); }),
+       v1::RESOURCE_TYPE_LISTENER, "address"},
+      {"bad address", bad_listener([](v1::Listener& l) { l.set_addresses(0, "localhost"); }),
+       v1::RESOURCE_TYPE_LISTENER, "localhost"},
+      {"taken address", bad_listener([](v1::Listener& l) { l.set_addresses(0, "0.0.0.0:8080"); }),
+       v1::RESOURCE_TYPE_LISTENER, "belongs"},
+      {"address twice", bad_listener([](v1::Listener& l) { l.add_addresses(":9"); }),
+       v1::RESOURCE_TYPE_LISTENER, "twice"},
+      {"headers", bad_listener([](v1::Listener& l) { l.mutable_http()->set_headers_max(129); }),
+       v1::RESOURCE_TYPE_LISTENER, "headers_max"},
+      {"alpn", bad_listener([](v1::Listener& l) {
+         l.set_protocol(v1::LISTENER_PROTOCOL_HTTPS);
+         l.mutable_tls()->add_alpn("h2");
+       }),
        v1::RESOURCE_TYPE_LISTENER, "h2"},
-      {"key of another", with(certificate("bad", {"b.com"}), [](v1::Resource& r) {
-         r.mutable_certificate()->set_private_key_pem(certificate("other", {}, tls::test::KeyKind::kP384).certificate().private_key_pem()); }),
+      {"key of another",
+       with(certificate("bad", {"b.com"}),
+            [](v1::Resource& r) {
+              r.mutable_certificate()->set_private_key_pem(
+                  certificate("other", {}, tls::test::KeyKind::kP384)
+                      .certificate()
+                      .private_key_pem());
+            }),
        v1::RESOURCE_TYPE_CERTIFICATE, ""},
-      {"broken chain", with(certificate("bad", {"b.com"}), [](v1::Resource& r) { r.mutable_certificate()->set_chain_pem("no"); }),
+      {"broken chain",
+       with(certificate("bad", {"b.com"}),
+            [](v1::Resource& r) { r.mutable_certificate()->set_chain_pem("no"); }),
        v1::RESOURCE_TYPE_CERTIFICATE, ""},
       {"certificate host", certificate("bad", {"a b"}), v1::RESOURCE_TYPE_CERTIFICATE, "a b"},
-      {"table name", with(table("bad.com", {}), [](v1::Resource& r) { r.set_name("x/y"); }), v1::RESOURCE_TYPE_ROUTE_TABLE, "name"},
+      {"table name", with(table("bad.com", {}), [](v1::Resource& r) { r.set_name("x/y"); }),
+       v1::RESOURCE_TYPE_ROUTE_TABLE, "name"},
       {"upper case host", table("Bad.com", {}), v1::RESOURCE_TYPE_ROUTE_TABLE, "Bad.com"},
       {"wildcard inside", table("a.*.com", {}), v1::RESOURCE_TYPE_ROUTE_TABLE, "a.*.com"},
-      {"no path", route([](v1::Route& r) { r.clear_path(); }), v1::RESOURCE_TYPE_ROUTE_TABLE, "path"},
-      {"relative path", route([](v1::Route& r) { r.mutable_path()->set_exact("x"); }), v1::RESOURCE_TYPE_ROUTE_TABLE, "'/'"},
-      {"NUL in path", route([](v1::Route& r) { r.mutable_path()->set_exact("/%00"); }), v1::RESOURCE_TYPE_ROUTE_TABLE, "no request"},
-      {"stray regex", route([](v1::Route& r) { r.mutable_path()->set_regex("/x"); }), v1::RESOURCE_TYPE_ROUTE_TABLE, "regex"},
-      {"bad regex", with(table("bad.com", {{"/", "x"}}), [](v1::Resource& r) {
-         r.mutable_route_table()->set_regex(true);
-         r.mutable_route_table()->mutable_routes(0)->mutable_path()->set_regex("/("); }),
+      {"no path", route([](v1::Route& r) { r.clear_path(); }), v1::RESOURCE_TYPE_ROUTE_TABLE,
+       "path"},
+      {"relative path", route([](v1::Route& r) { r.mutable_path()->set_exact("x"); }),
+       v1::RESOURCE_TYPE_ROUTE_TABLE, "'/'"},
+      {"NUL in path", route([](v1::Route& r) { r.mutable_path()->set_exact("/%00"); }),
+       v1::RESOURCE_TYPE_ROUTE_TABLE, "no request"},
+      {"stray regex", route([](v1::Route& r) { r.mutable_path()->set_regex("/x"); }),
+       v1::RESOURCE_TYPE_ROUTE_TABLE, "regex"},
+      {"bad regex",
+       with(table("bad.com", {{"/", "x"}}),
+            [](v1::Resource& r) {
+              r.mutable_route_table()->set_regex(true);
+              r.mutable_route_table()->mutable_routes(0)->mutable_path()->set_regex("/(");
+            }),
        v1::RESOURCE_TYPE_ROUTE_TABLE, "/("},
-      {"costly regex", with(table("bad.com", {{"/", "x"}}), [](v1::Resource& r) {
-         r.mutable_route_table()->set_regex(true);
-         r.mutable_route_table()->mutable_routes(0)->mutable_path()->set_regex("/((a{100}){100}){9}"); }),
+      {"costly regex",
+       with(table("bad.com", {{"/", "x"}}),
+            [](v1::Resource& r) {
+              r.mutable_route_table()->set_regex(true);
+              r.mutable_route_table()->mutable_routes(0)->mutable_path()->set_regex(
+                  "/((a{100}){100}){9}");
+            }),
        v1::RESOURCE_TYPE_ROUTE_TABLE, ""},
-      {"no action", route([](v1::Route& r) { r.clear_action(); }), v1::RESOURCE_TYPE_ROUTE_TABLE, "action"},
-      {"weights", route([](v1::Route& r) { r.mutable_backend()->mutable_clusters(0)->set_weight(1u << 31); }), v1::RESOURCE_TYPE_ROUTE_TABLE, "weights"},
-      {"redirect status", route([](v1::Route& r) { r.mutable_redirect()->set_status(200); }), v1::RESOURCE_TYPE_ROUTE_TABLE, "300..399"},
-      {"redirect split", route([](v1::Route& r) { r.mutable_redirect()->set_status(301); r.mutable_redirect()->set_location("/\r\nA: b"); }),
+      {"no action", route([](v1::Route& r) { r.clear_action(); }), v1::RESOURCE_TYPE_ROUTE_TABLE,
+       "action"},
+      {"weights",
+       route([](v1::Route& r) { r.mutable_backend()->mutable_clusters(0)->set_weight(1u << 31); }),
+       v1::RESOURCE_TYPE_ROUTE_TABLE, "weights"},
+      {"redirect status", route([](v1::Route& r) { r.mutable_redirect()->set_status(200); }),
+       v1::RESOURCE_TYPE_ROUTE_TABLE, "300..399"},
+      {"redirect split", route([](v1::Route& r) {
+         r.mutable_redirect()->set_status(301);
+         r.mutable_redirect()->set_location("/\r\nA: b");
+       }),
        v1::RESOURCE_TYPE_ROUTE_TABLE, "location"},
-      {"fixed status", route([](v1::Route& r) { r.mutable_fixed_response()->set_status(99); }), v1::RESOURCE_TYPE_ROUTE_TABLE, "200..599"},
-      {"rewrite", route([](v1::Route& r) { r.mutable_rewrite()->set_template_("/$host"); }), v1::RESOURCE_TYPE_ROUTE_TABLE, "'$'"},
-      {"cluster protocol", bad_cluster([](v1::Cluster& c) { c.set_protocol(v1::UPSTREAM_PROTOCOL_HTTP2); }), v1::RESOURCE_TYPE_CLUSTER, "protocol"},
-      {"check kind", bad_cluster([](v1::Cluster& c) { c.mutable_health_check(); }), v1::RESOURCE_TYPE_CLUSTER, "health check"},
-      {"check path", bad_cluster([](v1::Cluster& c) { c.mutable_health_check()->mutable_http()->set_path("/a b"); }), v1::RESOURCE_TYPE_CLUSTER, "path"},
-      {"check host", bad_cluster([](v1::Cluster& c) { c.mutable_health_check()->mutable_http()->set_host("a\r\nb"); }), v1::RESOURCE_TYPE_CLUSTER, "host"},
-      {"check status", bad_cluster([](v1::Cluster& c) { c.mutable_health_check()->mutable_http()->add_expected()->set_first(600); }),
+      {"fixed status", route([](v1::Route& r) { r.mutable_fixed_response()->set_status(99); }),
+       v1::RESOURCE_TYPE_ROUTE_TABLE, "200..599"},
+      {"rewrite", route([](v1::Route& r) { r.mutable_rewrite()->set_template_("/$host"); }),
+       v1::RESOURCE_TYPE_ROUTE_TABLE, "'$'"},
+      {"cluster protocol",
+       bad_cluster([](v1::Cluster& c) { c.set_protocol(v1::UPSTREAM_PROTOCOL_HTTP2); }),
+       v1::RESOURCE_TYPE_CLUSTER, "protocol"},
+      {"check kind", bad_cluster([](v1::Cluster& c) { c.mutable_health_check(); }),
+       v1::RESOURCE_TYPE_CLUSTER, "health check"},
+      {"check path", bad_cluster([](v1::Cluster& c) {
+         c.mutable_health_check()->mutable_http()->set_path("/a b");
+       }),
+       v1::RESOURCE_TYPE_CLUSTER, "path"},
+      {"check host", bad_cluster([](v1::Cluster& c) {
+         c.mutable_health_check()->mutable_http()->set_host("a\r\nb");
+       }),
+       v1::RESOURCE_TYPE_CLUSTER, "host"},
+      {"check status", bad_cluster([](v1::Cluster& c) {
+         c.mutable_health_check()->mutable_http()->add_expected()->set_first(600);
+       }),
        v1::RESOURCE_TYPE_CLUSTER, "status"},
-      {"endpoint name", endpoints("bad", {"web.default.svc"}), v1::RESOURCE_TYPE_ENDPOINTS, "web.default.svc"},
-      {"endpoint port", with(endpoints("bad", {"10.0.0.1"}), [](v1::Resource& r) { r.mutable_endpoints()->mutable_endpoints(0)->set_port(0); }),
+      {"endpoint name", endpoints("bad", {"web.default.svc"}), v1::RESOURCE_TYPE_ENDPOINTS,
+       "web.default.svc"},
+      {"endpoint port",
+       with(endpoints("bad", {"10.0.0.1"}),
+            [](v1::Resource& r) { r.mutable_endpoints()->mutable_endpoints(0)->set_port(0); }),
        v1::RESOURCE_TYPE_ENDPOINTS, "port"},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.what);
     // The good ones beside it are not taken either.
-    const Rejection rejection = refuse({table("good.com", {{"/", "good"}}), cluster("good"), endpoints("good", {"10.7.7.7"}), c.bad});
+    const Rejection rejection = refuse({table("good.com", {{"/", "good"}}), cluster("good"),
+                                        endpoints("good", {"10.7.7.7"}), c.bad});
     EXPECT_EQ(rejection.type, c.type);
     EXPECT_EQ(rejection.name, c.bad.name());
     EXPECT_NE(rejection.reason.find(c.reason), std::string::npos) << rejection.reason;

@@ -1,4 +1,5 @@
-// Random edits: a builder that saw all of them, refusals in between, describes the same configuration as one that saw only the outcome.
+// Random edits: a builder that saw all of them, refusals in between, describes the same
+// configuration as one that saw only the outcome.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -18,11 +19,13 @@ std::string describe(const Snapshot& snapshot, const std::set<std::string>& host
     const upstream::Cluster* cluster = snapshot.cluster(slot);
     if (cluster == nullptr) return std::string("none");
     std::string text = cluster->name + "[" + std::to_string(static_cast<int>(cluster->balancer));
-    for (const auto& endpoint : cluster->endpoints) text += " " + endpoint.state->text + "*" + std::to_string(endpoint.weight);
+    for (const auto& endpoint : cluster->endpoints)
+      text += " " + endpoint.state->text + "*" + std::to_string(endpoint.weight);
     return text + "]";
   };
   for (const auto& listener : snapshot.listeners) {
-    out += "listener " + listener->name + " " + listener->addresses[0] + " " + cluster_text(listener->default_cluster_slot) + "\n";
+    out += "listener " + listener->name + " " + listener->addresses[0] + " " +
+           cluster_text(listener->default_cluster_slot) + "\n";
   }
   const route::RouteSet* set = snapshot.route_set("ingress");
   out += "hosts " + std::to_string(set == nullptr ? 0 : set->hosts()) + "\n";
@@ -31,7 +34,9 @@ std::string describe(const Snapshot& snapshot, const std::set<std::string>& host
     if (table == nullptr) continue;
     out += host + ":";
     for (const auto& rule : table->rules()) {
-      out += " " + rule.path + "=" + cluster_text(rule.route->clusters.empty() ? route::kNoCluster : rule.route->clusters[0].cluster_slot);
+      out += " " + rule.path + "=" +
+             cluster_text(rule.route->clusters.empty() ? route::kNoCluster
+                                                       : rule.route->clusters[0].cluster_slot);
     }
     out += "\n";
   }
@@ -50,7 +55,8 @@ v1::Resource random_resource(Random& random) {
   const std::string name = "c" + std::to_string(random.below(8));
   switch (random.below(8)) {
     case 0: {
-      v1::Resource out = testing_resources::listener("l" + std::to_string(random.below(2)), ":" + std::to_string(1 + random.below(4)));
+      v1::Resource out = testing_resources::listener("l" + std::to_string(random.below(2)),
+                                                     ":" + std::to_string(1 + random.below(4)));
       out.mutable_listener()->set_default_cluster(name);
       return out;
     }
@@ -58,9 +64,13 @@ v1::Resource random_resource(Random& random) {
     case 2: {
       std::vector<std::pair<std::string, std::string>> routes;
       for (uint32_t i = random.below(4); i != 0; --i) {
-        routes.push_back({"/" + std::to_string(random.below(5)), "c" + std::to_string(random.below(8))});
+        routes.push_back(
+            {"/" + std::to_string(random.below(5)), "c" + std::to_string(random.below(8))});
       }
-      return testing_resources::table(random.below(5) == 0 ? "*" : random.below(5) == 0 ? "*.com" : host, routes);
+      return testing_resources::table(random.below(5) == 0   ? "*"
+                                      : random.below(5) == 0 ? "*.com"
+                                                             : host,
+                                      routes);
     }
     case 3:
     case 4: {
@@ -70,7 +80,8 @@ v1::Resource random_resource(Random& random) {
     }
     default: {
       std::vector<std::string> addresses;
-      for (uint32_t i = random.below(4); i != 0; --i) addresses.push_back("10.0.0." + std::to_string(1 + random.below(9)));
+      for (uint32_t i = random.below(4); i != 0; --i)
+        addresses.push_back("10.0.0." + std::to_string(1 + random.below(9)));
       return testing_resources::endpoints(name, addresses);
     }
   }
@@ -78,11 +89,13 @@ v1::Resource random_resource(Random& random) {
 
 ResourceKey key_of(const v1::Resource& resource) {
   // Body fields and types are numbered alike, two apart.
-  return {static_cast<v1::ResourceType>(static_cast<int>(resource.body_case()) - 2), resource.name()};
+  return {static_cast<v1::ResourceType>(static_cast<int>(resource.body_case()) - 2),
+          resource.name()};
 }
 
 TEST(SnapshotProperty, AnyEditsComeToTheSameAsTheirOutcome) {
-  const std::set<std::string> hosts{"h0.com", "h1.com", "h2.com", "h3.com", "h4.com", "h5.com", "other.com", "x.y.z"};
+  const std::set<std::string> hosts{"h0.com", "h1.com", "h2.com",    "h3.com",
+                                    "h4.com", "h5.com", "other.com", "x.y.z"};
   int refused = 0;
   for (uint64_t seed = 0; seed < 150; ++seed) {
     SCOPED_TRACE(seed);
@@ -112,10 +125,14 @@ TEST(SnapshotProperty, AnyEditsComeToTheSameAsTheirOutcome) {
       }
       if (random.below(5) == 0) {
         upserts.push_back(testing_resources::endpoints("c1", {"not an address"}));
-        std::erase_if(removals, [&](const ResourceKey& key) { return key == key_of(upserts.back()); });
+        std::erase_if(removals,
+                      [&](const ResourceKey& key) { return key == key_of(upserts.back()); });
       }
       const auto result = builder.apply(upserts, removals, false, "v");
-      if (result) model = std::move(next); else ++refused;   // Two listeners may also claim one address.
+      if (result)
+        model = std::move(next);
+      else
+        ++refused;  // Two listeners may also claim one address.
     }
     std::vector<v1::Resource> all;
     for (const auto& [key, resource] : model) all.push_back(resource);

@@ -1,4 +1,5 @@
-// Cost of a large configuration. Prints its measurements; the limits asserted are loose, for loaded machines and sanitizers.
+// Cost of a large configuration. Prints its measurements; the limits asserted are loose, for loaded
+// machines and sanitizers.
 #include <gtest/gtest.h>
 #include <malloc.h>
 
@@ -28,13 +29,16 @@ size_t resident_bytes() {
   return resident * 4096;
 }
 
-std::string cluster_name(int i) { return "team-" + std::to_string(i % 50) + "/service-" + std::to_string(i) + ":http"; }
+std::string cluster_name(int i) {
+  return "team-" + std::to_string(i % 50) + "/service-" + std::to_string(i) + ":http";
+}
 
 v1::Resource endpoints_of(int i, int shift) {
   std::vector<std::string> addresses;
   for (int j = 0; j < kEndpointsEach; ++j) {
     const int number = i * kEndpointsEach + j + shift;
-    addresses.push_back("10." + std::to_string(number >> 16) + "." + std::to_string(number >> 8 & 255) + "." + std::to_string(number & 255));
+    addresses.push_back("10." + std::to_string(number >> 16) + "." +
+                        std::to_string(number >> 8 & 255) + "." + std::to_string(number & 255));
   }
   return testing_resources::endpoints(cluster_name(i), addresses);
 }
@@ -42,7 +46,8 @@ v1::Resource endpoints_of(int i, int shift) {
 std::vector<v1::Resource> whole() {
   std::vector<v1::Resource> out{testing_resources::listener("http", "0.0.0.0:80")};
   for (int i = 0; i < kHosts; ++i) {
-    v1::Resource table = testing_resources::table("shop-" + std::to_string(i) + ".customers.example.com", {{"/", cluster_name(i)}});
+    v1::Resource table = testing_resources::table(
+        "shop-" + std::to_string(i) + ".customers.example.com", {{"/", cluster_name(i)}});
     auto& metadata = *table.mutable_route_table()->mutable_routes(0)->mutable_metadata();
     metadata.set_namespace_("team-" + std::to_string(i % 50));
     metadata.set_ingress("ingress-" + std::to_string(i));
@@ -56,7 +61,8 @@ std::vector<v1::Resource> whole() {
 }
 
 double ms_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
 }
 
 TEST(SnapshotScale, TenThousandRoutesAndThirtyThousandEndpoints) {
@@ -87,15 +93,19 @@ TEST(SnapshotScale, TenThousandRoutesAndThirtyThousandEndpoints) {
     auto start = std::chrono::steady_clock::now();
     ASSERT_TRUE(builder.apply(change, {}, false, "e").has_value());
     endpoint_ms.push_back(ms_since(start));
-    const std::vector<v1::Resource> routes{testing_resources::table("shop-" + std::to_string(i) + ".customers.example.com", {{"/x", cluster_name(i)}})};
+    const std::vector<v1::Resource> routes{testing_resources::table(
+        "shop-" + std::to_string(i) + ".customers.example.com", {{"/x", cluster_name(i)}})};
     start = std::chrono::steady_clock::now();
     ASSERT_TRUE(builder.apply(routes, {}, false, "r").has_value());
     route_ms.push_back(ms_since(start));
   }
   std::ranges::sort(endpoint_ms);
   std::ranges::sort(route_ms);
-  std::printf("whole: %.1f ms, memory: %.1f MiB resident, %.1f MiB allocated, endpoint change: median %.3f ms p99 %.3f ms, route change: median %.3f ms p99 %.3f ms\n", whole_ms,
-              grown_mib, heap_mib, endpoint_ms[100], endpoint_ms[197], route_ms[100], route_ms[197]);
+  std::printf(
+      "whole: %.1f ms, memory: %.1f MiB resident, %.1f MiB allocated, endpoint change: median %.3f "
+      "ms p99 %.3f ms, route change: median %.3f ms p99 %.3f ms\n",
+      whole_ms, grown_mib, heap_mib, endpoint_ms[100], endpoint_ms[197], route_ms[100],
+      route_ms[197]);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   EXPECT_LT(grown_mib, 40);
 #endif

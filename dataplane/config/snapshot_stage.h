@@ -1,4 +1,5 @@
-// What a transaction comes to before it is accepted: first sorted by resource, then compiled. An empty optional is a removal.
+// What a transaction comes to before it is accepted: first sorted by resource, then compiled. An
+// empty optional is a removal.
 //
 // Thread rule: the control thread's, inside one SnapshotBuilder::apply().
 #pragma once

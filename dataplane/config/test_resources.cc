@@ -6,11 +6,13 @@ v1::Resource listener(const std::string& name, const std::string& address, bool 
   v1::Resource out;
   out.set_name(name);
   out.mutable_listener()->add_addresses(address);
-  out.mutable_listener()->set_protocol(https ? v1::LISTENER_PROTOCOL_HTTPS : v1::LISTENER_PROTOCOL_HTTP);
+  out.mutable_listener()->set_protocol(https ? v1::LISTENER_PROTOCOL_HTTPS
+                                             : v1::LISTENER_PROTOCOL_HTTP);
   return out;
 }
 
-v1::Resource table(const std::string& host, const std::vector<std::pair<std::string, std::string>>& routes) {
+v1::Resource table(const std::string& host,
+                   const std::vector<std::pair<std::string, std::string>>& routes) {
   v1::Resource out;
   out.set_name("ingress/" + host);
   out.mutable_route_table()->set_set("ingress");
@@ -46,7 +48,8 @@ v1::Resource endpoints(const std::string& cluster, const std::vector<std::string
   return out;
 }
 
-v1::Resource certificate(const std::string& name, const std::vector<std::string>& hosts, tls::test::KeyKind kind) {
+v1::Resource certificate(const std::string& name, const std::vector<std::string>& hosts,
+                         tls::test::KeyKind kind) {
   v1::Resource out;
   out.set_name(name);
   const tls::test::Pem pem = tls::test::make_pem(kind);

@@ -36,7 +36,8 @@ std::string_view normal_host(std::string_view authority, HostBuffer& buffer) {
     size = end == std::string_view::npos ? 0 : end + 1;
   } else {
     const void* colon = size == 0 ? nullptr : std::memchr(authority.data(), ':', size);
-    if (colon != nullptr) size = static_cast<size_t>(static_cast<const char*>(colon) - authority.data());
+    if (colon != nullptr)
+      size = static_cast<size_t>(static_cast<const char*>(colon) - authority.data());
     if (size != 0 && authority[size - 1] == '.') --size;
   }
   if (size > kHostBytesMax) return {};
@@ -51,8 +52,10 @@ std::string_view normal_host(std::string_view authority, HostBuffer& buffer) {
 uint64_t hash_host(std::string_view host) {
   uint64_t hash = 0x9E3779B97F4A7C15u ^ host.size();
   size_t i = 0;
-  for (; i + 8 <= host.size(); i += 8) hash = mix(hash ^ load(host.data() + i, 8), 0xE7037ED1A0B428DBu);
-  if (i < host.size()) hash = mix(hash ^ load(host.data() + i, host.size() - i), 0x8EBC6AF09C88C6E3u);
+  for (; i + 8 <= host.size(); i += 8)
+    hash = mix(hash ^ load(host.data() + i, 8), 0xE7037ED1A0B428DBu);
+  if (i < host.size())
+    hash = mix(hash ^ load(host.data() + i, host.size() - i), 0x8EBC6AF09C88C6E3u);
   return mix(hash, 0x589965CC75374CC3u);
 }
 

@@ -1,4 +1,5 @@
-// Host names as routing compares them: lower case, without port and trailing dot (RFC 9110 section 4.2.3, RFC 3986 section 3.2.2).
+// Host names as routing compares them: lower case, without port and trailing dot (RFC 9110
+// section 4.2.3, RFC 3986 section 3.2.2).
 #pragma once
 
 #include <cstdint>
@@ -12,11 +13,13 @@ struct HostBuffer {
   char bytes[kHostBytesMax + 3];
 };
 
-// The host of `authority` ("Example.COM:8080", "a.example.", "[::1]:80" gives "[::1]"), written to `buffer`.
+// The host of `authority` ("Example.COM:8080", "a.example.", "[::1]:80" gives "[::1]"), written to
+// `buffer`.
 // "" when there is none or it is longer than kHostBytesMax. Any thread; no allocation.
 std::string_view normal_host(std::string_view authority, HostBuffer& buffer);
 
-// REQUIRES: `host` in normal form. Not seeded: only configured names are stored, so a client cannot make collisions.
+// REQUIRES: `host` in normal form. Not seeded: only configured names are stored, so a client cannot
+// make collisions.
 uint64_t hash_host(std::string_view host);
 
 }  // namespace ringway::route

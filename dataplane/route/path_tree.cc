@@ -17,7 +17,8 @@ void set_first(const Route*& place, const Route* route) {
 
 PathTree::PathTree(const std::vector<PathRule>& rules) {
   std::map<std::string_view, Routes> by_path;
-  for (const PathRule& rule : rules) {  // Before string prefixes, which yield to them at equal length.
+  for (const PathRule& rule :
+       rules) {  // Before string prefixes, which yield to them at equal length.
     const std::string_view path = rule.path;
     const Route* route = rule.route.get();
     if (rule.kind == PathKind::kExact) set_first(by_path[path].exact, route);
@@ -47,7 +48,8 @@ void PathTree::build(uint32_t node, const Key* begin, const Key* end, size_t dep
   const std::string_view first = begin->path;
   const std::string_view last = (end - 1)->path;
   // Sorted keys: what the first and the last agree on, all agree on.
-  const size_t common = std::mismatch(first.begin(), first.end(), last.begin(), last.end()).first - first.begin();
+  const size_t common =
+      std::mismatch(first.begin(), first.end(), last.begin(), last.end()).first - first.begin();
   {
     Node& filled = nodes_[node];
     filled.label = static_cast<uint32_t>(labels_.size());
@@ -68,7 +70,8 @@ void PathTree::build(uint32_t node, const Key* begin, const Key* end, size_t dep
   nodes_[node].children = static_cast<uint16_t>(groups.size());
   nodes_.resize(nodes_.size() + groups.size());
   for (size_t i = 0; i < groups.size(); ++i) {
-    build(first_child + static_cast<uint32_t>(i), groups[i], i + 1 < groups.size() ? groups[i + 1] : end, common);
+    build(first_child + static_cast<uint32_t>(i), groups[i],
+          i + 1 < groups.size() ? groups[i + 1] : end, common);
   }
 }
 
@@ -76,7 +79,8 @@ const PathTree::Node* PathTree::child(const Node& node, uint8_t byte) const {
   const Node* begin = nodes_.data() + node.first_child;
   const Node* end = begin + node.children;
   if (node.children > 8) {
-    begin = std::lower_bound(begin, end, byte, [](const Node& n, uint8_t b) { return n.first_byte < b; });
+    begin = std::lower_bound(begin, end, byte,
+                             [](const Node& n, uint8_t b) { return n.first_byte < b; });
     return begin != end && begin->first_byte == byte ? begin : nullptr;
   }
   for (; begin != end; ++begin) {

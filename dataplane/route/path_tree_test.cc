@@ -30,10 +30,17 @@ Table table_of(std::vector<PathRule> rules) {
 constexpr auto kExact = PathKind::kExact;
 constexpr auto kPrefix = PathKind::kPrefix;
 
-// The table "Examples" of https://kubernetes.io/docs/concepts/services-networking/ingress/#examples, row by row.
+// The table "Examples" of
+// https://kubernetes.io/docs/concepts/services-networking/ingress/#examples, row by row.
 TEST(PathTree, KubernetesExamples) {
-  struct Path { PathKind kind; std::string path; };
-  const struct { std::vector<Path> paths; std::string request, route; } cases[] = {
+  struct Path {
+    PathKind kind;
+    std::string path;
+  };
+  const struct {
+    std::vector<Path> paths;
+    std::string request, route;
+  } cases[] = {
       {{{kPrefix, "/"}}, "/any/path", "/"},
       {{{kExact, "/foo"}}, "/foo", "/foo"},
       {{{kExact, "/foo"}}, "/bar", "none"},
@@ -63,15 +70,17 @@ TEST(PathTree, KubernetesExamples) {
 }
 
 TEST(PathTree, ExactComesBeforeAnyPrefix) {
-  const Table table = table_of({rule(kPrefix, "/foo"), rule(PathKind::kStringPrefix, "/foo"), rule(kExact, "/foo")});
+  const Table table = table_of(
+      {rule(kPrefix, "/foo"), rule(PathKind::kStringPrefix, "/foo"), rule(kExact, "/foo")});
   EXPECT_EQ(table->find("/foo").route, table->rules()[2].route.get());
   EXPECT_EQ(table->find("/foo/bar").route, table->rules()[0].route.get());
   EXPECT_EQ(table->find("/foobar").route, table->rules()[1].route.get());
 }
 
 TEST(PathTree, TheLongestPrefixOfEitherKindWins) {
-  const Table table = table_of({rule(kPrefix, "/"), rule(PathKind::kStringPrefix, "/api"), rule(kPrefix, "/api/v1"),
-                                     rule(PathKind::kStringPrefix, "/api/v1/us")});
+  const Table table =
+      table_of({rule(kPrefix, "/"), rule(PathKind::kStringPrefix, "/api"), rule(kPrefix, "/api/v1"),
+                rule(PathKind::kStringPrefix, "/api/v1/us")});
   EXPECT_EQ(found(table, "/"), "/");
   EXPECT_EQ(found(table, "/ap"), "/");
   EXPECT_EQ(found(table, "/apis"), "/api");

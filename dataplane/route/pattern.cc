@@ -20,10 +20,12 @@ std::expected<std::shared_ptr<const Pattern>, std::string> Pattern::make(std::st
   options.set_case_sensitive(false);
   options.set_log_errors(false);
   options.set_max_mem(kMemoryBytesMax);
-  options.set_encoding(re2::RE2::Options::EncodingLatin1);  // Canonical paths are ASCII: '.' is a byte.
+  options.set_encoding(
+      re2::RE2::Options::EncodingLatin1);  // Canonical paths are ASCII: '.' is a byte.
   auto compiled = std::make_unique<re2::RE2>(piece(text), options);
   if (!compiled->ok()) return std::unexpected(compiled->error());
-  if (compiled->ProgramSize() > kInstructionsMax) return std::unexpected("the pattern is too costly");
+  if (compiled->ProgramSize() > kInstructionsMax)
+    return std::unexpected("the pattern is too costly");
   return std::shared_ptr<const Pattern>(new Pattern(std::move(compiled)));
 }
 
@@ -34,7 +36,8 @@ bool Pattern::matches(std::string_view path) const {
 bool Pattern::matches(std::string_view path, std::span<std::string_view, 10> groups) const {
   re2::StringPiece found[10];
   const int count = std::min(10, compiled_->NumberOfCapturingGroups() + 1);
-  if (!compiled_->Match(piece(path), 0, path.size(), re2::RE2::ANCHOR_START, found, count)) return false;
+  if (!compiled_->Match(piece(path), 0, path.size(), re2::RE2::ANCHOR_START, found, count))
+    return false;
   for (int i = 0; i < 10; ++i) groups[static_cast<size_t>(i)] = {found[i].data(), found[i].size()};
   return true;
 }

@@ -20,7 +20,9 @@ constexpr int64_t kPrefilterBytesMax = 8 << 20;
 class RegexList::Prefilter {
  public:
   Prefilter() : set_(options(), re2::RE2::ANCHOR_START) {}
-  bool add(std::string_view pattern) { return set_.Add({pattern.data(), pattern.size()}, nullptr) >= 0; }
+  bool add(std::string_view pattern) {
+    return set_.Add({pattern.data(), pattern.size()}, nullptr) >= 0;
+  }
   bool compile() { return set_.Compile(); }
 
   enum class Answer { kNone, kFound, kUnknown /* out of its memory */ };
@@ -52,7 +54,8 @@ RegexList::RegexList(const std::vector<PathRule>& rules, std::vector<std::string
   for (const PathRule& rule : rules) {
     if (rule.kind == PathKind::kRegex) ordered.push_back(&rule);
   }
-  std::ranges::stable_sort(ordered, [](const PathRule* a, const PathRule* b) { return a->priority > b->priority; });
+  std::ranges::stable_sort(
+      ordered, [](const PathRule* a, const PathRule* b) { return a->priority > b->priority; });
   for (const PathRule* rule : ordered) {
     std::shared_ptr<const Pattern> pattern = rule->pattern;
     if (pattern == nullptr) {
@@ -67,7 +70,8 @@ RegexList::RegexList(const std::vector<PathRule>& rules, std::vector<std::string
   }
   if (rules_.size() < kPrefilterFrom) return;
   prefilter_ = std::make_unique<Prefilter>();
-  const bool added = std::ranges::all_of(rules_, [this](const Rule& r) { return prefilter_->add(r.pattern->text()); });
+  const bool added = std::ranges::all_of(
+      rules_, [this](const Rule& r) { return prefilter_->add(r.pattern->text()); });
   if (!added || !prefilter_->compile()) prefilter_.reset();
 }
 
@@ -84,9 +88,12 @@ const Route* RegexList::find(std::string_view path) const {
   if (prefilter_ == nullptr) return find_one_by_one(path);
   size_t index = 0;
   switch (prefilter_->first(path, index)) {
-    case Prefilter::Answer::kNone: return nullptr;
-    case Prefilter::Answer::kFound: return rules_[index].route;
-    case Prefilter::Answer::kUnknown: break;
+    case Prefilter::Answer::kNone:
+      return nullptr;
+    case Prefilter::Answer::kFound:
+      return rules_[index].route;
+    case Prefilter::Answer::kUnknown:
+      break;
   }
   return find_one_by_one(path);
 }

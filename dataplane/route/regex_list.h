@@ -1,4 +1,5 @@
-// The regex rules of one host in order of priority. Above a few rules one RE2::Set says in a single pass which of them match.
+// The regex rules of one host in order of priority. Above a few rules one RE2::Set says in a single
+// pass which of them match.
 //
 // Thread rule: immutable after construction, read by all threads.
 #pragma once
@@ -20,7 +21,8 @@ class Pattern;
 
 class RegexList {
  public:
-  // Takes the regex rules of `rules`: higher priority first, then the order given. Rules that do not compile are named in `problems`.
+  // Takes the regex rules of `rules`: higher priority first, then the order given. Rules that do
+  // not compile are named in `problems`.
   RegexList(const std::vector<PathRule>& rules, std::vector<std::string>& problems);
   ~RegexList();
 
@@ -36,7 +38,8 @@ class RegexList {
   const Route* find_one_by_one(std::string_view path) const;
 
   std::vector<Rule> rules_;
-  std::unique_ptr<Prefilter> prefilter_;           // nullptr: too few rules, or RE2 could not hold them in one automaton.
+  std::unique_ptr<Prefilter>
+      prefilter_;  // nullptr: too few rules, or RE2 could not hold them in one automaton.
 };
 
 }  // namespace ringway::route

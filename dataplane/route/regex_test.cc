@@ -21,7 +21,9 @@ std::string found(const RouteTable& table, std::string_view path) {
 TEST(Regex, IsAPrefixAndIgnoresCaseInOrderOfPriority) {
   // The example of ingress-nginx, docs/user-guide/ingress-path-matching.md.
   std::vector<std::string> problems;
-  const RouteTable table({regex("/foo/bar/bar", 12), regex("/foo/bar/[A-Z0-9]{3}", 20), regex("/foo/bar", 8)}, problems);
+  const RouteTable table(
+      {regex("/foo/bar/bar", 12), regex("/foo/bar/[A-Z0-9]{3}", 20), regex("/foo/bar", 8)},
+      problems);
   ASSERT_TRUE(problems.empty());
   EXPECT_EQ(found(table, "/foo/bar/bar"), "/foo/bar/[A-Z0-9]{3}");
   EXPECT_EQ(found(table, "/FOO/bar/x"), "/foo/bar");
@@ -31,13 +33,15 @@ TEST(Regex, IsAPrefixAndIgnoresCaseInOrderOfPriority) {
 
 TEST(Regex, ManyRulesAnswerAsOneByOne) {
   std::vector<PathRule> rules;
-  for (uint32_t i = 0; i < 100; ++i) rules.push_back(regex("/r" + std::to_string(i) + "(/|$)(.*)", 1000 - i));
+  for (uint32_t i = 0; i < 100; ++i)
+    rules.push_back(regex("/r" + std::to_string(i) + "(/|$)(.*)", 1000 - i));
   rules.push_back(regex("/.*", 1));
   std::vector<std::string> problems;
   const RouteTable table(std::move(rules), problems);
   ASSERT_TRUE(problems.empty());
   for (uint32_t i = 0; i < 100; ++i) {
-    EXPECT_EQ(found(table, "/R" + std::to_string(i) + "/x"), "/r" + std::to_string(i) + "(/|$)(.*)");
+    EXPECT_EQ(found(table, "/R" + std::to_string(i) + "/x"),
+              "/r" + std::to_string(i) + "(/|$)(.*)");
   }
   EXPECT_EQ(found(table, "/r100"), "/.*");
   EXPECT_EQ(found(table, "x"), "none");
@@ -51,7 +55,9 @@ TEST(Regex, EqualPrioritiesKeepTheOrderGiven) {
 
 TEST(Regex, WhatDoesNotCompileIsLeftOutAndNamed) {
   std::vector<std::string> problems;
-  const RouteTable table({regex("/(", 9), regex("/(?=x)", 8), regex("/((a{1,100}){1,100}){1,100}", 7), regex("/ok", 1)}, problems);
+  const RouteTable table({regex("/(", 9), regex("/(?=x)", 8),
+                          regex("/((a{1,100}){1,100}){1,100}", 7), regex("/ok", 1)},
+                         problems);
   ASSERT_EQ(problems.size(), 3u);
   EXPECT_NE(problems[0].find("/("), std::string::npos);
   EXPECT_EQ(found(table, "/ok"), "/ok");
@@ -65,7 +71,7 @@ TEST(Pattern, RefusesWhatWouldCostTooMuch) {
 }
 
 struct RewriteCase {
-  std::string_view pattern, target, path, out;   // out "": not rewritten.
+  std::string_view pattern, target, path, out;  // out "": not rewritten.
 };
 
 TEST(Rewrite, FillsTheTemplateWithCaptures) {
@@ -82,7 +88,7 @@ TEST(Rewrite, FillsTheTemplateWithCaptures) {
       {"/a(b)?", "/x$1y$9", "/a", "/xy"},
       {"/a", "/fixed", "/abc", "/fixed"},
       {"/a", "/x", "/b", ""},
-      {"/x(.*)", "/.$1", "/x.", ""},        // Would be "/..".
+      {"/x(.*)", "/.$1", "/x.", ""},  // Would be "/..".
       {"/x(.*)", "/.$1", "/xa", "/.a"},
       {"/x/(.*)", "/$1?p=..", "/x/a", "/a?p=.."},
   };
@@ -99,7 +105,8 @@ TEST(Rewrite, FillsTheTemplateWithCaptures) {
 }
 
 TEST(Rewrite, RefusesTemplatesThatAreNoRequestTarget) {
-  for (const std::string_view target : {"", "https://example.com/", "/a b", "/a\r\nX: y", "/a#b", "/$host", "/$0", "/$", "/${1", "/\xC3\xA4", "/a\\b"}) {
+  for (const std::string_view target : {"", "https://example.com/", "/a b", "/a\r\nX: y", "/a#b",
+                                        "/$host", "/$0", "/$", "/${1", "/\xC3\xA4", "/a\\b"}) {
     EXPECT_FALSE(make_rewrite("/a", target).has_value()) << target;
   }
   EXPECT_FALSE(make_rewrite("/(", "/x").has_value());

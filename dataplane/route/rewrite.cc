@@ -11,7 +11,8 @@ namespace {
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-// True when the path part has a segment "." or "..": captures put next to a literal dot could make one that matching has not seen.
+// True when the path part has a segment "." or "..": captures put next to a literal dot could make
+// one that matching has not seen.
 bool has_dot_segment(std::string_view target) {
   const std::string_view path = target.substr(0, target.find('?'));
   for (size_t begin = 0; begin < path.size();) {
@@ -25,8 +26,8 @@ bool has_dot_segment(std::string_view target) {
 
 }  // namespace
 
-std::expected<std::shared_ptr<const Rewrite>, std::string> make_rewrite(std::shared_ptr<const Pattern> pattern,
-                                                                       std::string_view target) {
+std::expected<std::shared_ptr<const Rewrite>, std::string> make_rewrite(
+    std::shared_ptr<const Pattern> pattern, std::string_view target) {
   if (target.empty()) return std::unexpected("the rewrite target is empty");
   if (target.starts_with("http://") || target.starts_with("https://")) {
     return std::unexpected("the rewrite target is an absolute URL");
@@ -55,7 +56,8 @@ std::expected<std::shared_ptr<const Rewrite>, std::string> make_rewrite(std::sha
   return std::make_shared<const Rewrite>(std::move(pattern), std::move(pieces));
 }
 
-std::expected<std::shared_ptr<const Rewrite>, std::string> make_rewrite(std::string_view pattern, std::string_view target) {
+std::expected<std::shared_ptr<const Rewrite>, std::string> make_rewrite(std::string_view pattern,
+                                                                        std::string_view target) {
   auto compiled = Pattern::make(pattern);
   if (!compiled) return std::unexpected(compiled.error());
   return make_rewrite(*std::move(compiled), target);

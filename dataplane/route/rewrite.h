@@ -1,7 +1,9 @@
-// rewrite-target of ingress-nginx, parsed: literal pieces and references to captures of the route's pattern.
+// rewrite-target of ingress-nginx, parsed: literal pieces and references to captures of the route's
+// pattern.
 //
-// Template: $1 to $9 (also ${1}) are captures, empty when the pattern has no such group; "$10" is $1 and "0"; a '$' before anything else is
-// refused, as there are no variables here. A part from '?' on is the query.
+// Template: $1 to $9 (also ${1}) are captures, empty when the pattern has no such group; "$10" is
+// $1 and "0"; a '$' before anything else is refused, as there are no variables here. A part from
+// '?' on is the query.
 //
 // Thread rule: immutable, shared by all threads.
 #pragma once
@@ -20,7 +22,7 @@ class Rewrite {
  public:
   struct Piece {
     std::string literal;
-    int capture = 0;                   // 1 to 9 after the literal; 0: none.
+    int capture = 0;  // 1 to 9 after the literal; 0: none.
   };
   Rewrite(std::shared_ptr<const Pattern> pattern, std::vector<Piece> pieces)
       : pattern_(std::move(pattern)), pieces_(std::move(pieces)) {}
@@ -33,11 +35,12 @@ class Rewrite {
   std::vector<Piece> pieces_;
 };
 
-// Error: one line for people: what cannot stand in a request target (controls, spaces, '#', bytes above 0x7E), an unknown variable, an
-// absolute URL (that would be a redirect).
-std::expected<std::shared_ptr<const Rewrite>, std::string> make_rewrite(std::shared_ptr<const Pattern> pattern,
-                                                                       std::string_view target);
+// Error: one line for people: what cannot stand in a request target (controls, spaces, '#', bytes
+// above 0x7E), an unknown variable, an absolute URL (that would be a redirect).
+std::expected<std::shared_ptr<const Rewrite>, std::string> make_rewrite(
+    std::shared_ptr<const Pattern> pattern, std::string_view target);
 // The same from the pattern's text.
-std::expected<std::shared_ptr<const Rewrite>, std::string> make_rewrite(std::string_view pattern, std::string_view target);
+std::expected<std::shared_ptr<const Rewrite>, std::string> make_rewrite(std::string_view pattern,
+                                                                        std::string_view target);
 
 }  // namespace ringway::route

@@ -1,4 +1,5 @@
-// What a lookup costs by number of hosts and of paths of one host. Not a test: route_benchmark --benchmark_filter=...
+// What a lookup costs by number of hosts and of paths of one host. Not a test: route_benchmark
+// --benchmark_filter=...
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -14,7 +15,8 @@ namespace {
 std::shared_ptr<const RouteTable> prefix_table(size_t paths) {
   std::vector<PathRule> rules{{PathKind::kPrefix, "/", 0, std::make_shared<Route>()}};
   for (size_t i = 1; i < paths; ++i) {
-    rules.push_back({PathKind::kPrefix, "/service-" + std::to_string(i * 7919 % 100'000) + "/api", 0, std::make_shared<Route>()});
+    rules.push_back({PathKind::kPrefix, "/service-" + std::to_string(i * 7919 % 100'000) + "/api",
+                     0, std::make_shared<Route>()});
   }
   std::vector<std::string> problems;
   return std::make_shared<const RouteTable>(std::move(rules), problems);
@@ -28,25 +30,32 @@ std::shared_ptr<const RouteSet> set_of(size_t hosts) {
   return RouteSet().with(std::move(changes));
 }
 
-// The requests go to `live` of the hosts, in random order: traffic is never spread evenly over 100,000 hosts, and what it does touch is in the cache.
+// The requests go to `live` of the hosts, in random order: traffic is never spread evenly over
+// 100,000 hosts, and what it does touch is in the cache.
 void find_host(benchmark::State& state) {
   const auto hosts = static_cast<uint32_t>(state.range(0));
   const auto live = static_cast<uint32_t>(std::min<int64_t>(state.range(0), state.range(1)));
   const auto set = set_of(hosts);
   Random random(1);
   std::vector<std::string> requests;
-  for (uint32_t i = 0; i < std::max(live, 1024u); ++i) requests.push_back(host_name(random.below(live) * (hosts / live)) + ":8080");
+  for (uint32_t i = 0; i < std::max(live, 1024u); ++i)
+    requests.push_back(host_name(random.below(live) * (hosts / live)) + ":8080");
   size_t at = 0;
   for (auto _ : state) {
     benchmark::DoNotOptimize(set->find(requests[at], "/cart/items"));
     if (++at == requests.size()) at = 0;
   }
 }
-BENCHMARK(find_host)->Args({10, 10})->Args({1'000, 1'000})->Args({100'000, 1'000})->Args({100'000, 100'000});
+BENCHMARK(find_host)
+    ->Args({10, 10})
+    ->Args({1'000, 1'000})
+    ->Args({100'000, 1'000})
+    ->Args({100'000, 100'000});
 
 void find_wildcard_host(benchmark::State& state) {
   std::vector<RouteSet::Change> changes{{"*.customer.example.com", prefix_table(1)}};
-  for (int64_t i = 0; i < state.range(0); ++i) changes.push_back({host_name(static_cast<size_t>(i)), prefix_table(1)});
+  for (int64_t i = 0; i < state.range(0); ++i)
+    changes.push_back({host_name(static_cast<size_t>(i)), prefix_table(1)});
   const auto set = RouteSet().with(std::move(changes));
   for (auto _ : state) benchmark::DoNotOptimize(set->find("other.customer.example.com", "/"));
 }
@@ -58,7 +67,8 @@ void find_path(benchmark::State& state) {
   Random random(1);
   std::vector<std::string> requests;
   for (int i = 0; i < 1024; ++i) {
-    requests.push_back(table->rules()[random.below(static_cast<uint32_t>(paths))].path + (paths == 1 ? "" : "/") + "users/17");
+    requests.push_back(table->rules()[random.below(static_cast<uint32_t>(paths))].path +
+                       (paths == 1 ? "" : "/") + "users/17");
   }
   size_t at = 0;
   for (auto _ : state) benchmark::DoNotOptimize(table->find(requests[at++ & 1023]));
@@ -68,7 +78,8 @@ BENCHMARK(find_path)->Arg(1)->Arg(10)->Arg(100)->Arg(1'000);
 void find_regex(benchmark::State& state) {
   std::vector<PathRule> rules;
   for (int64_t i = 0; i < state.range(0); ++i) {
-    rules.push_back({PathKind::kRegex, "/service-" + std::to_string(i) + "(/|$)(.*)", 0, std::make_shared<Route>()});
+    rules.push_back({PathKind::kRegex, "/service-" + std::to_string(i) + "(/|$)(.*)", 0,
+                     std::make_shared<Route>()});
   }
   std::vector<std::string> problems;
   const RouteTable table(std::move(rules), problems);

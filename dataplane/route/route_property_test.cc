@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <string>
 #include <map>
+#include <string>
 #include <tuple>
 
 #include "base/random.h"
@@ -17,7 +17,8 @@ std::string random_path(Random& random) {
   std::string path;
   for (uint32_t i = random.below(4); i != 0; --i) {
     path += '/';
-    for (uint32_t j = 1 + random.below(3); j != 0; --j) path += static_cast<char>('a' + random.below(2));
+    for (uint32_t j = 1 + random.below(3); j != 0; --j)
+      path += static_cast<char>('a' + random.below(2));
   }
   if (path.empty() || random.below(4) == 0) path += '/';
   return path;
@@ -27,7 +28,8 @@ std::string random_path(Random& random) {
 std::tuple<int, size_t, int> rank(const PathRule& rule, std::string_view path) {
   constexpr std::tuple<int, size_t, int> kNo{-1, 0, 0};
   switch (rule.kind) {
-    case PathKind::kExact: return rule.path == path ? std::tuple{1, path.size(), 0} : kNo;
+    case PathKind::kExact:
+      return rule.path == path ? std::tuple{1, path.size(), 0} : kNo;
     case PathKind::kStringPrefix:
       return path.starts_with(rule.path) ? std::tuple{0, rule.path.size(), 1} : kNo;
     case PathKind::kPrefix: {
@@ -38,7 +40,8 @@ std::tuple<int, size_t, int> rank(const PathRule& rule, std::string_view path) {
       const bool more_than_asked = rule.path.size() > path.size();
       return {0, std::min(rule.path.size(), path.size()), more_than_asked ? 0 : 2};
     }
-    case PathKind::kRegex: break;
+    case PathKind::kRegex:
+      break;
   }
   return kNo;
 }
@@ -62,13 +65,15 @@ TEST(RouteProperty, PathsMatchAsTheNaiveMatcherSays) {
     Random random(seed);
     std::vector<PathRule> rules;
     for (uint32_t i = random.below(24); i != 0; --i) {
-      rules.push_back({static_cast<PathKind>(random.below(3)), random_path(random), 0, std::make_shared<Route>()});
+      rules.push_back({static_cast<PathKind>(random.below(3)), random_path(random), 0,
+                       std::make_shared<Route>()});
     }
     std::vector<std::string> problems;
     const RouteTable table(rules, problems);
     for (int i = 0; i < 100; ++i) {
       const std::string path = random_path(random);
-      ASSERT_EQ(table.find(path).route, naive_find(rules, path)) << "seed " << seed << ", path " << path;
+      ASSERT_EQ(table.find(path).route, naive_find(rules, path))
+          << "seed " << seed << ", path " << path;
     }
   }
 }
@@ -99,10 +104,17 @@ TEST(RouteProperty, HostsMatchAsTheNaiveMatcherSaysThroughRandomChanges) {
     for (int step = 0; step < 20; ++step) {
       std::vector<RouteSet::Change> changes;
       for (uint32_t i = random.below(6); i != 0; --i) {
-        std::string host = random.below(8) == 0 ? "*" : random.below(3) == 0 ? "*." + random_host(random) : random_host(random);
+        std::string host = random.below(8) == 0   ? "*"
+                           : random.below(3) == 0 ? "*." + random_host(random)
+                                                  : random_host(random);
         std::vector<std::string> problems;
-        auto table = random.below(3) == 0 ? nullptr : std::make_shared<const RouteTable>(std::vector<PathRule>{}, problems);
-        if (table != nullptr) model[host] = table; else model.erase(host);
+        auto table = random.below(3) == 0
+                         ? nullptr
+                         : std::make_shared<const RouteTable>(std::vector<PathRule>{}, problems);
+        if (table != nullptr)
+          model[host] = table;
+        else
+          model.erase(host);
         changes.push_back({std::move(host), std::move(table)});
       }
       set = set->with(std::move(changes));
@@ -118,7 +130,8 @@ TEST(RouteProperty, HostsMatchAsTheNaiveMatcherSaysThroughRandomChanges) {
         } else if (model.contains("*")) {
           expected = model["*"].get();
         }
-        ASSERT_EQ(set->find(disguise(host, random)), expected) << "seed " << seed << ", host " << host;
+        ASSERT_EQ(set->find(disguise(host, random)), expected)
+            << "seed " << seed << ", host " << host;
       }
     }
   }

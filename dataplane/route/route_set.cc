@@ -1,4 +1,5 @@
-// RouteSet: hosts in 1,024 shards of open addressing. A changed host copies its shard and the array of shards, nothing else.
+// RouteSet: hosts in 1,024 shards of open addressing. A changed host copies its shard and the array
+// of shards, nothing else.
 #include <array>
 #include <bit>
 #include <cstring>
@@ -36,7 +37,8 @@ Shard::Shard(const std::map<std::string, std::shared_ptr<const RouteTable>>& hos
     const uint64_t hash = hash_host(host);
     size_t at = hash & (slots.size() - 1);
     while (slots[at].table != nullptr) at = (at + 1) & (slots.size() - 1);
-    slots[at] = {hash, table, static_cast<uint32_t>(names.size()), static_cast<uint32_t>(host.size())};
+    slots[at] = {hash, table, static_cast<uint32_t>(names.size()),
+                 static_cast<uint32_t>(host.size())};
     names += host;
   }
   names.shrink_to_fit();
@@ -59,8 +61,8 @@ const RouteTable* Shard::find(uint64_t hash, std::string_view host) const {
 struct RouteSet::Tables {
   std::array<std::shared_ptr<const Shard>, kShards> shards;  // nullptr: no host.
   size_t hosts = 0;
-  size_t wildcards = 0;                                      // Hosts that start with "*.".
-  std::shared_ptr<const RouteTable> any;                     // Host "*".
+  size_t wildcards = 0;                   // Hosts that start with "*.".
+  std::shared_ptr<const RouteTable> any;  // Host "*".
 
   const RouteTable* find(std::string_view host) const {
     const uint64_t hash = hash_host(host);
@@ -82,7 +84,8 @@ const RouteTable* RouteSet::find(std::string_view authority) const {
       const size_t dot = host.find('.');
       if (dot != 0 && dot != std::string_view::npos) {
         buffer.bytes[dot - 1] = '*';  // "a.example.com" becomes "*.example.com" in place.
-        if (const RouteTable* table = tables.find(host.substr(dot - 1)); table != nullptr) return table;
+        if (const RouteTable* table = tables.find(host.substr(dot - 1)); table != nullptr)
+          return table;
       }
     }
   }
@@ -112,7 +115,8 @@ std::shared_ptr<const RouteSet> RouteSet::with(std::vector<Change> changes) cons
     std::map<std::string, std::shared_ptr<const RouteTable>> hosts;
     if (const Shard* shard = tables->shards[index].get(); shard != nullptr) {
       for (const Slot& slot : shard->slots) {
-        if (slot.table != nullptr) hosts.emplace(shard->names.substr(slot.name, slot.name_size), slot.table);
+        if (slot.table != nullptr)
+          hosts.emplace(shard->names.substr(slot.name, slot.name_size), slot.table);
       }
     }
     for (Change* change : shard_changes) {
@@ -122,7 +126,8 @@ std::shared_ptr<const RouteSet> RouteSet::with(std::vector<Change> changes) cons
       } else {
         hosts.insert_or_assign(change->host, std::move(change->table));
       }
-      const size_t difference = hosts.size() - before;  // Wraps around for a removal, as do the sums.
+      const size_t difference =
+          hosts.size() - before;  // Wraps around for a removal, as do the sums.
       tables->hosts += difference;
       if (change->host.starts_with("*.")) tables->wildcards += difference;
     }

@@ -22,7 +22,9 @@ std::string found(const RouteSet& set, std::string_view authority) {
 }
 
 TEST(NormalHost, BringsAnAuthorityIntoOneForm) {
-  const struct { std::string_view authority, host; } cases[] = {
+  const struct {
+    std::string_view authority, host;
+  } cases[] = {
       {"example.com", "example.com"},
       {"EXAMPLE.Com", "example.com"},
       {"example.com:8080", "example.com"},
@@ -54,7 +56,8 @@ TEST(NormalHost, ChangesOnlyAsciiCapitals) {
     if (byte == ':' || byte == '[' || byte == '.') continue;
     const std::string name(1, static_cast<char>(byte));
     HostBuffer buffer;
-    const char lower = byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte + 32) : static_cast<char>(byte);
+    const char lower =
+        byte >= 'A' && byte <= 'Z' ? static_cast<char>(byte + 32) : static_cast<char>(byte);
     EXPECT_EQ(normal_host(name, buffer), std::string(1, lower)) << byte;
   }
 }
@@ -65,14 +68,16 @@ TEST(RouteSet, FindsExactThenOneLabelWildcardThenAny) {
                                     {"*.foo.com", table_of("wildcard")},
                                     {"bar.foo.com", table_of("bar")},
                                     {"*", table_of("any")}});
-  const struct { std::string_view authority, table; } cases[] = {
+  const struct {
+    std::string_view authority, table;
+  } cases[] = {
       {"foo.com", "foo"},
       {"FOO.COM:80", "foo"},
       {"bar.foo.com", "bar"},
       {"baz.foo.com", "wildcard"},
       {"BAZ.foo.com.:8080", "wildcard"},
-      {"baz.bar.foo.com", "any"},   // A wildcard is one label.
-      {".foo.com", "any"},          // And not an empty one.
+      {"baz.bar.foo.com", "any"},  // A wildcard is one label.
+      {".foo.com", "any"},         // And not an empty one.
       {"xfoo.com", "any"},
       {"com", "any"},
       {"", "any"},
@@ -85,9 +90,10 @@ TEST(RouteSet, FindsExactThenOneLabelWildcardThenAny) {
 TEST(RouteSet, AHostOwnsItsPaths) {
   std::vector<std::string> problems;
   std::vector<PathRule> rules{{PathKind::kExact, "/only", 0, std::make_shared<Route>()}};
-  const auto set = RouteSet().with({{"a.foo.com", std::make_shared<const RouteTable>(std::move(rules), problems)},
-                                    {"*.foo.com", table_of("wildcard")},
-                                    {"*", table_of("any")}});
+  const auto set = RouteSet().with(
+      {{"a.foo.com", std::make_shared<const RouteTable>(std::move(rules), problems)},
+       {"*.foo.com", table_of("wildcard")},
+       {"*", table_of("any")}});
   EXPECT_NE(set->find("a.foo.com", "/only").route, nullptr);
   EXPECT_EQ(set->find("a.foo.com", "/other").route, nullptr);
 }

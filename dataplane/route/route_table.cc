@@ -6,7 +6,8 @@ namespace ringway::route {
 
 RouteTable::RouteTable(std::vector<PathRule> rules, std::vector<std::string>& problems)
     : tree_(rules), rules_(std::move(rules)) {
-  if (std::ranges::any_of(rules_, [](const PathRule& rule) { return rule.kind == PathKind::kRegex; })) {
+  if (std::ranges::any_of(rules_,
+                          [](const PathRule& rule) { return rule.kind == PathKind::kRegex; })) {
     regexes_ = std::make_unique<const RegexList>(rules_, problems);
   }
 }

@@ -8,8 +8,10 @@ bool in_tier(const EndpointRef& endpoint, Tier tier, uint64_t now_ns) {
   if (!endpoint.serving) return false;
   const bool takes_traffic = endpoint.ready && !endpoint.terminating;
   switch (tier) {
-    case Tier::kPanic: return takes_traffic;
-    case Tier::kLast: return endpoint.terminating;
+    case Tier::kPanic:
+      return takes_traffic;
+    case Tier::kLast:
+      return endpoint.terminating;
     case Tier::kHealthy:
       if (!takes_traffic) return false;
       break;
@@ -17,7 +19,8 @@ bool in_tier(const EndpointRef& endpoint, Tier tier, uint64_t now_ns) {
       if (!endpoint.terminating) return false;
       break;
   }
-  return !endpoint.state->check_failed.load(std::memory_order_relaxed) && !endpoint.state->ejected(now_ns);
+  return !endpoint.state->check_failed.load(std::memory_order_relaxed) &&
+         !endpoint.state->ejected(now_ns);
 }
 
 bool Candidates::has(const EndpointRef& endpoint) const {
@@ -36,7 +39,8 @@ void RoundRobin::reset(const std::vector<EndpointRef>& endpoints, Random& random
   current_.assign(equal_ ? 0 : endpoints.size(), 0);
   if (equal_) return;
   // Any number of steps keeps the exactness; few are enough to tell workers apart.
-  for (uint32_t steps = random.below(static_cast<uint32_t>(std::min<uint64_t>(sum, 32))); steps != 0; --steps) {
+  for (uint32_t steps = random.below(static_cast<uint32_t>(std::min<uint64_t>(sum, 32)));
+       steps != 0; --steps) {
     size_t best = 0;
     for (size_t i = 0; i < endpoints.size(); ++i) {
       current_[i] += endpoints[i].weight;

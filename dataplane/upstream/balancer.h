@@ -1,8 +1,10 @@
-// Choice of an endpoint among those of a cluster. Pure bookkeeping of one worker and one cluster revision.
+// Choice of an endpoint among those of a cluster. Pure bookkeeping of one worker and one cluster
+// revision.
 //
-// Tiers, the first with an endpoint in it wins: (1) ready and healthy; (2) serving while terminating, healthy; (3) ready, whatever its
-// health (panic: everything is ejected or failed, so the news about health is more likely wrong than useful); (4) serving while terminating.
-// Inside a tier, endpoints already tried by this request come last.
+// Tiers, the first with an endpoint in it wins: (1) ready and healthy; (2) serving while
+// terminating, healthy; (3) ready, whatever its health (panic: everything is ejected or failed, so
+// the news about health is more likely wrong than useful); (4) serving while terminating. Inside a
+// tier, endpoints already tried by this request come last.
 #pragma once
 
 #include <cstdint>
@@ -23,31 +25,35 @@ bool in_tier(const EndpointRef& endpoint, Tier tier, uint64_t now_ns);
 // What a choice may take.
 struct Candidates {
   const std::vector<EndpointRef>& endpoints;
-  std::span<const EndpointState* const> tried;   // Left out.
+  std::span<const EndpointState* const> tried;  // Left out.
   Tier tier;
   uint64_t now_ns;
   bool has(const EndpointRef& endpoint) const;
 };
 
-// Smooth weighted round robin as nginx does it: among the candidates each gains its weight, the richest is taken and pays the sum. Over one
-// sum of weights each is taken exactly `weight` times, spread out. Equal weights need no sums: plain rotation gives the same.
+// Smooth weighted round robin as nginx does it: among the candidates each gains its weight, the
+// richest is taken and pays the sum. Over one sum of weights each is taken exactly `weight` times,
+// spread out. Equal weights need no sums: plain rotation gives the same.
 class RoundRobin {
  public:
-  // Starts somewhere in the rotation, so that workers (and proxies) do not all begin with the first endpoint.
+  // Starts somewhere in the rotation, so that workers (and proxies) do not all begin with the first
+  // endpoint.
   void reset(const std::vector<EndpointRef>& endpoints, Random& random);
-  const EndpointRef* pick(const Candidates& candidates);   // nullptr: there is none.
+  const EndpointRef* pick(const Candidates& candidates);  // nullptr: there is none.
 
  private:
   const EndpointRef* rotate(const Candidates& candidates);
   const EndpointRef* weigh(const Candidates& candidates);
   bool equal_ = true;
   size_t next_ = 0;
-  std::vector<int64_t> current_;   // By endpoint; empty when equal_.
+  std::vector<int64_t> current_;  // By endpoint; empty when equal_.
 };
 
-// Power of two choices: of two random candidates the one with less (in flight + 1) / weight. `in_flight`: the worker's own count.
+// Power of two choices: of two random candidates the one with less (in flight + 1) / weight.
+// `in_flight`: the worker's own count.
 template <typename InFlight>
-const EndpointRef* pick_least_loaded(const Candidates& candidates, Random& random, InFlight&& in_flight) {
+const EndpointRef* pick_least_loaded(const Candidates& candidates, Random& random,
+                                     InFlight&& in_flight) {
   const auto& endpoints = candidates.endpoints;
   const auto size = static_cast<uint32_t>(endpoints.size());
   if (size == 0) return nullptr;
@@ -75,7 +81,8 @@ const EndpointRef* pick_least_loaded(const Candidates& candidates, Random& rando
       }
     }
     if (second == nullptr) return first;
-    if (random.below(2) == 0) std::swap(first, second);  // Ties go to the first: neither end of the list is favoured.
+    if (random.below(2) == 0)
+      std::swap(first, second);  // Ties go to the first: neither end of the list is favoured.
   }
   const uint64_t first_load = (uint64_t{in_flight(*first->state)} + 1) * second->weight;
   const uint64_t second_load = (uint64_t{in_flight(*second->state)} + 1) * first->weight;

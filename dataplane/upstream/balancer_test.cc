@@ -17,7 +17,8 @@ std::vector<uint32_t> picks(WorkerLoad& load, TestCluster& test, int count) {
 }
 
 TEST(RoundRobin, GivesEachExactlyItsWeightFromAnyStart) {
-  const std::vector<std::vector<uint32_t>> cases{{1}, {1, 1, 1}, {7, 7}, {5, 1, 1}, {1, 2, 3, 4}, {100, 1}, {3, 3, 2}};
+  const std::vector<std::vector<uint32_t>> cases{{1},          {1, 1, 1}, {7, 7},   {5, 1, 1},
+                                                 {1, 2, 3, 4}, {100, 1},  {3, 3, 2}};
   for (const auto& weights : cases) {
     const auto sum = static_cast<int>(std::accumulate(weights.begin(), weights.end(), 0u));
     for (uint64_t seed = 0; seed < 50; ++seed) {
@@ -25,7 +26,8 @@ TEST(RoundRobin, GivesEachExactlyItsWeightFromAnyStart) {
       WorkerLoad load(seed);
       auto got = picks(load, test, sum * 3);
       // Equal weights rotate with a period of one each, whatever the weight.
-      for (size_t i = 0; i < weights.size(); ++i) EXPECT_EQ(got[i], weights[i] * 3) << seed << " " << i;
+      for (size_t i = 0; i < weights.size(); ++i)
+        EXPECT_EQ(got[i], weights[i] * 3) << seed << " " << i;
     }
   }
 }
@@ -36,7 +38,7 @@ TEST(RoundRobin, IsSmooth) {
   int run = 0;
   for (int i = 0; i < 70; ++i) {
     run = test.index(load.pick(test.cluster, {}, 0)) == 0 ? run + 1 : 0;
-    EXPECT_LE(run, 4);   // nginx: a a b a c a a, and round the corner.
+    EXPECT_LE(run, 4);  // nginx: a a b a c a a, and round the corner.
   }
 }
 
@@ -69,7 +71,7 @@ TEST(RoundRobin, AChangedRevisionIsFollowed) {
   TestCluster fewer({2});
   fewer.cluster.revision = 3;
   EXPECT_EQ(picks(load, fewer, 4), (std::vector<uint32_t>{4}));
-  TestCluster other({1, 1});   // The slot belongs to another cluster now.
+  TestCluster other({1, 1});  // The slot belongs to another cluster now.
   other.cluster.uid = 2;
   EXPECT_EQ(picks(load, other, 4), (std::vector<uint32_t>{2, 2}));
 }
@@ -83,11 +85,15 @@ TEST(Pick, TiersInOrder) {
   constexpr Condition kFailed{true, true, false, true, false};
   constexpr Condition kEjected{true, true, false, false, true};
   constexpr Condition kTerminating{false, true, true, false, false};
-  constexpr Condition kTerminatingReady{true, true, true, false, false};   // publishNotReadyAddresses
+  constexpr Condition kTerminatingReady{true, true, true, false,
+                                        false};  // publishNotReadyAddresses
   constexpr Condition kTerminatingFailed{false, true, true, true, false};
   constexpr Condition kTerminated{false, false, true, false, false};
   constexpr Condition kNotReady{false, false, false, false, false};
-  const struct { std::vector<Condition> endpoints; int picked; } cases[] = {
+  const struct {
+    std::vector<Condition> endpoints;
+    int picked;
+  } cases[] = {
       {{}, -1},
       {{kNotReady}, -1},
       {{kTerminated}, -1},
@@ -133,7 +139,8 @@ TEST(Pick, AnEjectionEndsByTime) {
 
 TEST(Pick, AvoidsWhatWasTriedWhileThereIsAnother) {
   for (const BalancerKind kind : {BalancerKind::kRoundRobin, BalancerKind::kLeastRequest}) {
-    for (const std::vector<uint32_t>& weights : {std::vector<uint32_t>{1, 1, 1}, std::vector<uint32_t>{50, 1, 2}}) {
+    for (const std::vector<uint32_t>& weights :
+         {std::vector<uint32_t>{1, 1, 1}, std::vector<uint32_t>{50, 1, 2}}) {
       TestCluster test(weights, kind);
       WorkerLoad load(1);
       for (int i = 0; i < 50; ++i) {
@@ -151,7 +158,7 @@ TEST(LeastRequest, PrefersTheLessLoadedOfTwo) {
   WorkerLoad load(1);
   for (int i = 0; i < 100; ++i) load.begin(test.cluster, test.state(0));
   const auto got = picks(load, test, 4000);
-  EXPECT_EQ(got[0], 0u);   // It loses every comparison.
+  EXPECT_EQ(got[0], 0u);  // It loses every comparison.
   for (size_t i = 1; i < 4; ++i) EXPECT_NEAR(got[i], 4000 / 3, 200);
   for (int i = 0; i < 100; ++i) load.end(test.cluster, test.state(0), Outcome::kSuccess, 0);
 }

@@ -4,14 +4,16 @@
 
 namespace ringway::upstream {
 
-std::expected<EndpointAddress, std::string> parse_endpoint(std::string_view address, uint32_t port) {
+std::expected<EndpointAddress, std::string> parse_endpoint(std::string_view address,
+                                                           uint32_t port) {
   EndpointAddress out;
   if (address.starts_with("unix:/")) {
     auto parsed = net::parse_address(address);
     if (!parsed) return std::unexpected(std::move(parsed.error()));
     out.address = *parsed;
   } else {
-    if (port == 0 || port > 65535) return std::unexpected("port " + std::to_string(port) + " is not in 1..65535");
+    if (port == 0 || port > 65535)
+      return std::unexpected("port " + std::to_string(port) + " is not in 1..65535");
     if (!net::parse_ip(address, static_cast<uint16_t>(port), out.address)) {
       return std::unexpected("\"" + std::string(address) + "\" is not an IP address");
     }

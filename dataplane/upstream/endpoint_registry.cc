@@ -20,12 +20,16 @@ struct StateHash {
   size_t operator()(const Key& key) const {
     return std::hash<std::string_view>()(key.text) * 31 + static_cast<size_t>(key.protocol);
   }
-  size_t operator()(const EndpointState* state) const { return (*this)(Key{state->text, state->protocol}); }
+  size_t operator()(const EndpointState* state) const {
+    return (*this)(Key{state->text, state->protocol});
+  }
 };
 
 struct StateEqual {
   using is_transparent = void;
-  bool operator()(const EndpointState* a, const EndpointState* b) const { return a->text == b->text && a->protocol == b->protocol; }
+  bool operator()(const EndpointState* a, const EndpointState* b) const {
+    return a->text == b->text && a->protocol == b->protocol;
+  }
   bool operator()(const Key& key, const EndpointState* state) const {
     return key.text == state->text && key.protocol == state->protocol;
   }
@@ -37,7 +41,7 @@ struct StateEqual {
 // Shared with every state, so that the last of them can give its slot back whoever is gone already.
 struct EndpointRegistry::Index {
   std::mutex mutex;
-  std::unordered_set<EndpointState*, StateHash, StateEqual> states;   // All are OwnedStates.
+  std::unordered_set<EndpointState*, StateHash, StateEqual> states;  // All are OwnedStates.
   std::vector<uint32_t> free_slots;
   uint32_t slots = 0;
   uint64_t last_uid = 0;
@@ -58,24 +62,25 @@ struct EndpointRegistry::OwnedState : EndpointState, std::enable_shared_from_thi
 EndpointRegistry::EndpointRegistry() : index_(std::make_shared<Index>()) {}
 EndpointRegistry::~EndpointRegistry() = default;
 
-std::expected<std::shared_ptr<EndpointState>, std::string> EndpointRegistry::find_or_make(std::string_view address,
-                                                                                         uint32_t port,
-                                                                                         Protocol protocol) {
+std::expected<std::shared_ptr<EndpointState>, std::string> EndpointRegistry::find_or_make(
+    std::string_view address, uint32_t port, Protocol protocol) {
   auto parsed = parse_endpoint(address, port);
   if (!parsed) return std::unexpected(std::move(parsed.error()));
   return find_or_make(parsed->address, std::move(parsed->text), protocol);
 }
 
-std::shared_ptr<EndpointState> EndpointRegistry::find_or_make(const EndpointState& other, Protocol protocol) {
+std::shared_ptr<EndpointState> EndpointRegistry::find_or_make(const EndpointState& other,
+                                                              Protocol protocol) {
   return find_or_make(other.address, other.text, protocol);
 }
 
-std::shared_ptr<EndpointState> EndpointRegistry::find_or_make(const io::SocketAddress& address, std::string text,
-                                                              Protocol protocol) {
+std::shared_ptr<EndpointState> EndpointRegistry::find_or_make(const io::SocketAddress& address,
+                                                              std::string text, Protocol protocol) {
   const std::lock_guard lock(index_->mutex);
   const auto found = index_->states.find(Key{text, protocol});
   if (found != index_->states.end()) {
-    if (auto state = static_cast<OwnedState*>(*found)->weak_from_this().lock(); state != nullptr) return state;
+    if (auto state = static_cast<OwnedState*>(*found)->weak_from_this().lock(); state != nullptr)
+      return state;
     index_->states.erase(found);
   }
   auto state = std::make_shared<OwnedState>(index_);
@@ -104,7 +109,8 @@ uint32_t EndpointRegistry::slots() const {
 }
 
 void EndpointRegistry::for_each(const std::function<void(const EndpointState&)>& visit) const {
-  std::vector<std::shared_ptr<EndpointState>> states;  // Visited without the lock: a visitor may drop the last reference.
+  std::vector<std::shared_ptr<EndpointState>>
+      states;  // Visited without the lock: a visitor may drop the last reference.
   {
     const std::lock_guard lock(index_->mutex);
     states.reserve(index_->states.size());

@@ -14,7 +14,8 @@ TEST(EndpointRegistry, OneStatePerAddressPortAndProtocol) {
   EndpointRegistry registry;
   const auto a = *registry.find_or_make("10.0.0.1", 80, Protocol::kHttp1);
   EXPECT_EQ(*registry.find_or_make("10.0.0.1", 80, Protocol::kHttp1), a);
-  EXPECT_EQ(*registry.find_or_make("::ffff", 80, Protocol::kHttp1), *registry.find_or_make("0:0:0:0:0:0:0:ffff", 80, Protocol::kHttp1));
+  EXPECT_EQ(*registry.find_or_make("::ffff", 80, Protocol::kHttp1),
+            *registry.find_or_make("0:0:0:0:0:0:0:ffff", 80, Protocol::kHttp1));
   EXPECT_NE(*registry.find_or_make("10.0.0.1", 81, Protocol::kHttp1), a);
   const auto tcp = *registry.find_or_make("10.0.0.1", 80, Protocol::kTcp);
   EXPECT_NE(tcp, a);
@@ -25,19 +26,36 @@ TEST(EndpointRegistry, OneStatePerAddressPortAndProtocol) {
 
 TEST(EndpointRegistry, ReadsAddressesAndRefusesOthers) {
   EndpointRegistry registry;
-  const struct { std::string_view address; uint32_t port; std::string_view text; } good[] = {
-      {"10.0.0.1", 8080, "10.0.0.1:8080"}, {"fd00::1", 1, "[fd00::1]:1"}, {"unix:/run/app.sock", 0, "unix:/run/app.sock"}};
+  const struct {
+    std::string_view address;
+    uint32_t port;
+    std::string_view text;
+  } good[] = {{"10.0.0.1", 8080, "10.0.0.1:8080"},
+              {"fd00::1", 1, "[fd00::1]:1"},
+              {"unix:/run/app.sock", 0, "unix:/run/app.sock"}};
   for (const auto& c : good) {
     const auto state = registry.find_or_make(c.address, c.port, Protocol::kHttp1);
     ASSERT_TRUE(state.has_value()) << c.address << ": " << state.error();
     EXPECT_EQ((*state)->text, c.text);
     EXPECT_NE((*state)->address.length, 0u);
   }
-  const struct { std::string_view address; uint32_t port; } bad[] = {
-      {"", 80}, {"web.default.svc", 80}, {"10.0.0", 80}, {"10.0.0.1:80", 80}, {"10.0.0.1", 0}, {"10.0.0.1", 65536},
-      {"unix:relative", 0}, {"unix:@abstract", 0}, {std::string_view("10.0.0.1\0x", 10), 80}};
-  for (const auto& c : bad) EXPECT_FALSE(registry.find_or_make(c.address, c.port, Protocol::kHttp1).has_value()) << c.address;
-  EXPECT_FALSE(registry.find_or_make("unix:/" + std::string(120, 'x'), 0, Protocol::kHttp1).has_value());
+  const struct {
+    std::string_view address;
+    uint32_t port;
+  } bad[] = {{"", 80},
+             {"web.default.svc", 80},
+             {"10.0.0", 80},
+             {"10.0.0.1:80", 80},
+             {"10.0.0.1", 0},
+             {"10.0.0.1", 65536},
+             {"unix:relative", 0},
+             {"unix:@abstract", 0},
+             {std::string_view("10.0.0.1\0x", 10), 80}};
+  for (const auto& c : bad)
+    EXPECT_FALSE(registry.find_or_make(c.address, c.port, Protocol::kHttp1).has_value())
+        << c.address;
+  EXPECT_FALSE(
+      registry.find_or_make("unix:/" + std::string(120, 'x'), 0, Protocol::kHttp1).has_value());
 }
 
 TEST(EndpointRegistry, ASlotComesBackWhenTheLastHolderLetsGo) {

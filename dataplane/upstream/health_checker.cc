@@ -5,7 +5,7 @@
 namespace ringway::upstream {
 namespace {
 
-constexpr uint64_t kIntervalMinNs = 10 * kNsPerMs;   // A tick of the wheel.
+constexpr uint64_t kIntervalMinNs = 10 * kNsPerMs;  // A tick of the wheel.
 
 // Equal text, equal policy.
 std::string content_of(const HealthCheckPolicy& policy) {
@@ -33,7 +33,11 @@ std::string content_of(const HealthCheckPolicy& policy) {
 struct HealthChecker::Check final : HealthProbe::Owner {
   Check(HealthChecker& c, const Key& k, std::shared_ptr<EndpointState> e, std::string policy_key,
         std::shared_ptr<const HealthCheckPolicy> p)
-      : checker(c), key(k), endpoint(std::move(e)), policy_content(std::move(policy_key)), policy(std::move(p)) {
+      : checker(c),
+        key(k),
+        endpoint(std::move(e)),
+        policy_content(std::move(policy_key)),
+        policy(std::move(p)) {
     timer.bind<&Check::on_timer>(*this);
   }
 
@@ -53,14 +57,14 @@ struct HealthChecker::Check final : HealthProbe::Owner {
   std::shared_ptr<EndpointState> endpoint;
   std::string policy_content;
   std::shared_ptr<const HealthCheckPolicy> policy;
-  std::unique_ptr<HealthProbe> probe;   // While one is under way.
-  io::Timer timer;                      // The next check, or the deadline of the one under way.
+  std::unique_ptr<HealthProbe> probe;  // While one is under way.
+  io::Timer timer;                     // The next check, or the deadline of the one under way.
   uint64_t started_ns = 0;
-  uint32_t users = 0;                   // Clusters.
-  uint32_t passes = 0;                  // In a row.
-  uint32_t fails = 0;                   // In a row.
+  uint32_t users = 0;   // Clusters.
+  uint32_t passes = 0;  // In a row.
+  uint32_t fails = 0;   // In a row.
   bool failing = false;
-  bool waiting = false;                 // In waiting_.
+  bool waiting = false;  // In waiting_.
 };
 
 HealthChecker::HealthChecker(io::Ring& ring, io::TimerWheel& wheel, uint64_t seed)
@@ -68,7 +72,8 @@ HealthChecker::HealthChecker(io::Ring& ring, io::TimerWheel& wheel, uint64_t see
 
 HealthChecker::~HealthChecker() { CHECK(probes_ == 0); }
 
-const std::string& HealthChecker::policy_of(const std::shared_ptr<const HealthCheckPolicy>& policy) {
+const std::string& HealthChecker::policy_of(
+    const std::shared_ptr<const HealthCheckPolicy>& policy) {
   const auto [at, added] = policies_.try_emplace(content_of(*policy));
   if (added) at->second = {++last_policy_, policy, 0};
   return at->first;
@@ -82,7 +87,8 @@ void HealthChecker::set_cluster(const Cluster& cluster) {
     keys.reserve(cluster.endpoints.size());
     for (const EndpointRef& endpoint : cluster.endpoints) add_user(endpoint, policy, keys);
   }
-  // Added before the old ones are dropped: what stays is not interrupted, and a new policy begins with what the old one knew.
+  // Added before the old ones are dropped: what stays is not interrupted, and a new policy begins
+  // with what the old one knew.
   std::vector<Key> old;
   if (keys.empty()) {
     const auto found = clusters_.find(cluster.uid);
@@ -103,7 +109,8 @@ void HealthChecker::remove_cluster(uint64_t uid) {
   for (const Key& key : old) drop_user(key);
 }
 
-void HealthChecker::add_user(const EndpointRef& endpoint, const std::string& policy, std::vector<Key>& keys) {
+void HealthChecker::add_user(const EndpointRef& endpoint, const std::string& policy,
+                             std::vector<Key>& keys) {
   Policy& shared = policies_.at(policy);
   const Key key{endpoint.state->uid, shared.id};
   auto& check = checks_[key];
@@ -119,7 +126,9 @@ void HealthChecker::add_user(const EndpointRef& endpoint, const std::string& pol
   }
   if (check->users++ == 0 && check->probe == nullptr && !check->timer.armed()) {
     const uint64_t spread_ms = std::max<uint64_t>(1, check->policy->interval_ns / kNsPerMs);
-    wheel_.arm(check->timer, ring_.now_ns() + random_.below(static_cast<uint32_t>(std::min<uint64_t>(spread_ms, 1u << 31))) * kNsPerMs);
+    wheel_.arm(check->timer, ring_.now_ns() + random_.below(static_cast<uint32_t>(
+                                                  std::min<uint64_t>(spread_ms, 1u << 31))) *
+                                                  kNsPerMs);
   }
   keys.push_back(key);
 }
@@ -128,7 +137,7 @@ void HealthChecker::drop_user(const Key& key) {
   Check& check = *checks_.at(key);
   if (--check.users != 0) return;
   if (check.probe != nullptr) {
-    check.probe->drain();   // Ends in finished().
+    check.probe->drain();  // Ends in finished().
   } else {
     destroy(check);
   }
@@ -156,7 +165,7 @@ void HealthChecker::begin(Check& check) {
 }
 
 void HealthChecker::finished(Check& check, Verdict verdict, std::string_view reason) {
-  const auto probe = std::move(check.probe);   // Its last call; it goes at the end of this function.
+  const auto probe = std::move(check.probe);  // Its last call; it goes at the end of this function.
   --probes_;
   check.timer.cancel();
   if (check.users == 0) {
@@ -170,16 +179,20 @@ void HealthChecker::finished(Check& check, Verdict verdict, std::string_view rea
 
 void HealthChecker::note_result(Check& check, Verdict verdict, std::string_view reason) {
   switch (verdict) {
-    case Verdict::kUnknown: ++stats_.skipped; break;
+    case Verdict::kUnknown:
+      ++stats_.skipped;
+      break;
     case Verdict::kPass:
       ++stats_.passed;
       check.fails = 0;
-      if (check.failing && ++check.passes >= check.policy->healthy_threshold) set_failing(check, false, {});
+      if (check.failing && ++check.passes >= check.policy->healthy_threshold)
+        set_failing(check, false, {});
       break;
     case Verdict::kFail:
       ++stats_.failed;
       check.passes = 0;
-      if (!check.failing && ++check.fails >= check.policy->unhealthy_threshold) set_failing(check, true, reason);
+      if (!check.failing && ++check.fails >= check.policy->unhealthy_threshold)
+        set_failing(check, true, reason);
       break;
   }
 }
@@ -194,25 +207,29 @@ void HealthChecker::set_failing(Check& check, bool failing, std::string_view rea
   failing ? ++stats_.unhealthy : --stats_.unhealthy;
   const bool unhealthy = failing_checks != 0;
   if (!unhealthy) failing_.erase(check.key.endpoint);
-  if (check.endpoint->check_failed.exchange(unhealthy, std::memory_order_relaxed) != unhealthy && on_change_) {
+  if (check.endpoint->check_failed.exchange(unhealthy, std::memory_order_relaxed) != unhealthy &&
+      on_change_) {
     on_change_(*check.endpoint, !unhealthy, reason);
   }
 }
 
 void HealthChecker::schedule_next(Check& check) {
   const uint64_t interval_ms = std::max(check.policy->interval_ns, kIntervalMinNs) / kNsPerMs;
-  const auto jitter_ms = static_cast<uint32_t>(std::min<uint64_t>(interval_ms * check.policy->jitter_percent / 100, 1u << 30));
+  const auto jitter_ms = static_cast<uint32_t>(
+      std::min<uint64_t>(interval_ms * check.policy->jitter_percent / 100, 1u << 30));
   const uint64_t next_ms = interval_ms - jitter_ms + random_.below(2 * jitter_ms + 1);
-  wheel_.arm(check.timer, std::max(ring_.now_ns() + kIntervalMinNs, check.started_ns + next_ms * kNsPerMs));
+  wheel_.arm(check.timer,
+             std::max(ring_.now_ns() + kIntervalMinNs, check.started_ns + next_ms * kNsPerMs));
 }
 
 void HealthChecker::start_waiting() {
-  if (starting_) return;   // A probe that got no socket is finished inside begin(): the loop below goes on.
+  if (starting_)
+    return;  // A probe that got no socket is finished inside begin(): the loop below goes on.
   starting_ = true;
   while (probes_ < kProbesMax && !waiting_.empty()) {
     const auto found = checks_.find(waiting_.front());
     waiting_.pop_front();
-    if (found == checks_.end() || !found->second->waiting) continue;   // Retired meanwhile.
+    if (found == checks_.end() || !found->second->waiting) continue;  // Retired meanwhile.
     found->second->waiting = false;
     begin(*found->second);
   }

@@ -16,8 +16,9 @@ namespace {
 constexpr char kOk[] = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 void change_policy(Cluster& cluster, const std::function<void(HealthCheckPolicy&)>& change) {
-  auto policy = cluster.health_check == nullptr ? std::make_shared<HealthCheckPolicy>()
-                                                : std::make_shared<HealthCheckPolicy>(*cluster.health_check);
+  auto policy = cluster.health_check == nullptr
+                    ? std::make_shared<HealthCheckPolicy>()
+                    : std::make_shared<HealthCheckPolicy>(*cluster.health_check);
   change(*policy);
   cluster.health_check = std::move(policy);
 }
@@ -25,7 +26,9 @@ void change_policy(Cluster& cluster, const std::function<void(HealthCheckPolicy&
 // Servers that answer as told, a simulated network, and the checker.
 struct World {
   explicit World(size_t endpoints, uint64_t seed = 1, io::SimFaults faults = {})
-      : ring({}, {.seed = seed, .faults = faults}), wheel(ring.now_ns()), test(std::vector<uint32_t>(endpoints, 1)) {
+      : ring({}, {.seed = seed, .faults = faults}),
+        wheel(ring.now_ns()),
+        test(std::vector<uint32_t>(endpoints, 1)) {
     change_policy(test.cluster, [](HealthCheckPolicy& policy) {
       policy.interval_ns = kSecond;
       policy.timeout_ns = 300 * kMs;
@@ -35,9 +38,10 @@ struct World {
       serve(i);
     }
     checker.emplace(ring, wheel, seed);
-    checker->set_on_change([this](const EndpointState& endpoint, bool healthy, std::string_view reason) {
-      changes.push_back(endpoint.text + (healthy ? " up" : " down: " + std::string(reason)));
-    });
+    checker->set_on_change(
+        [this](const EndpointState& endpoint, bool healthy, std::string_view reason) {
+          changes.push_back(endpoint.text + (healthy ? " up" : " down: " + std::string(reason)));
+        });
   }
   ~World() {
     checker->drain();
@@ -96,18 +100,23 @@ TEST(HealthChecker, AsksEachEndpointOncePerInterval) {
 
 TEST(HealthChecker, SendsThePathAndTheHost) {
   World world(2);
-  change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.path = "/healthz?full=1"; });
+  change_policy(world.test.cluster,
+                [](HealthCheckPolicy& policy) { policy.path = "/healthz?full=1"; });
   world.checker->set_cluster(world.test.cluster);
   Cluster named = world.test.cluster;
   named.uid = 2;
   named.endpoints.erase(named.endpoints.begin());
   change_policy(named, [](HealthCheckPolicy& policy) { policy.host = "app.example.com"; });
   world.run_for(2 * kSecond);
-  EXPECT_TRUE(world.requests[0].starts_with("GET /healthz?full=1 HTTP/1.1\r\nHost: 10.0.0.1:8080\r\n")) << world.requests[0];
+  EXPECT_TRUE(
+      world.requests[0].starts_with("GET /healthz?full=1 HTTP/1.1\r\nHost: 10.0.0.1:8080\r\n"))
+      << world.requests[0];
   world.checker->set_cluster(named);
   world.checker->remove_cluster(1);
   world.run_for(2 * kSecond);
-  EXPECT_TRUE(world.requests[1].starts_with("GET /healthz?full=1 HTTP/1.1\r\nHost: app.example.com\r\n")) << world.requests[1];
+  EXPECT_TRUE(
+      world.requests[1].starts_with("GET /healthz?full=1 HTTP/1.1\r\nHost: app.example.com\r\n"))
+      << world.requests[1];
 }
 
 struct AnswerCase {
@@ -120,18 +129,26 @@ TEST(HealthChecker, JudgesAnswers) {
   const AnswerCase cases[] = {
       {"200", kOk, false, true},
       {"lowest expected", "HTTP/1.1 210 A\r\nContent-Length: 9\r\n\r\nhas hello", false, true},
-      {"outside of the ranges", "HTTP/1.1 302 Found\r\nContent-Length: 5\r\n\r\nhello", false, false},
+      {"outside of the ranges", "HTTP/1.1 302 Found\r\nContent-Length: 5\r\n\r\nhello", false,
+       false},
       {"second range", "HTTP/1.1 418 I'm\r\nContent-Length: 5\r\n\r\nhello", false, true},
       {"server error", "HTTP/1.1 503 No\r\nContent-Length: 5\r\n\r\nhello", false, false},
       {"interim first", std::string("HTTP/1.1 103 Early\r\n\r\n") + kOk, false, true},
       {"no text", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell", false, false},
       {"no body", "HTTP/1.1 204 None\r\n\r\n", false, false},
-      {"chunked", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", false, true},
-      {"chunked without the text", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\nA: b\r\n\r\n", false, false},
+      {"chunked",
+       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+       false, true},
+      {"chunked without the text",
+       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n0\r\nA: b\r\n\r\n", false,
+       false},
       {"until close", "HTTP/1.0 200 OK\r\n\r\nhello", true, true},
       {"until close without the text", "HTTP/1.0 200 OK\r\n\r\nhell", true, false},
-      {"text within 4096 bytes", "HTTP/1.1 200 OK\r\nContent-Length: 5005\r\n\r\n" + padding.substr(0, 4091) + "hello", false, true},
-      {"text behind 4096 bytes", "HTTP/1.1 200 OK\r\nContent-Length: 5005\r\n\r\n" + padding + "hello", false, false},
+      {"text within 4096 bytes",
+       "HTTP/1.1 200 OK\r\nContent-Length: 5005\r\n\r\n" + padding.substr(0, 4091) + "hello", false,
+       true},
+      {"text behind 4096 bytes",
+       "HTTP/1.1 200 OK\r\nContent-Length: 5005\r\n\r\n" + padding + "hello", false, false},
       {"not HTTP", "SSH-2.0-OpenSSH\r\n\r\n", false, false},
       {"closed at once", "", true, false},
       {"truncated", "HTTP/1.1 200 OK\r\nContent-Le", true, false},
@@ -143,8 +160,10 @@ TEST(HealthChecker, JudgesAnswers) {
     World world(1);
     world.answers[0] = c.answer;
     world.close_after[0] = c.close;
-    change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.expected = {{200, 210}, {418, 418}}; });
-    change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.body_contains = "hello"; });
+    change_policy(world.test.cluster,
+                  [](HealthCheckPolicy& policy) { policy.expected = {{200, 210}, {418, 418}}; });
+    change_policy(world.test.cluster,
+                  [](HealthCheckPolicy& policy) { policy.body_contains = "hello"; });
     world.checker->set_cluster(world.test.cluster);
     world.run_for(6 * kSecond);
     EXPECT_EQ(world.failed(0), !c.healthy);
@@ -160,18 +179,23 @@ TEST(HealthChecker, ThresholdsCountInARow) {
     policy.healthy_threshold = 2;
   });
   world.checker->set_cluster(world.test.cluster);
-  world.run_for(kSecond);   // The first check was somewhere in here; the k-th is at its offset in second k.
+  world.run_for(
+      kSecond);  // The first check was somewhere in here; the k-th is at its offset in second k.
   ASSERT_EQ(world.connects[0], 1);
-  const struct { bool good; bool failed_after; } steps[] = {{false, false}, {false, false}, {true, false}, {false, false}, {false, false},
-                                                            {false, true},  {true, true},  {false, true}, {true, true},   {true, false},
-                                                            {false, false}, {true, false}};
+  const struct {
+    bool good;
+    bool failed_after;
+  } steps[] = {{false, false}, {false, false}, {true, false},  {false, false},
+               {false, false}, {false, true},  {true, true},   {false, true},
+               {true, true},   {true, false},  {false, false}, {true, false}};
   int step = 0;
   for (const auto& s : steps) {
     world.answers[0] = s.good ? kOk : "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n";
     world.run_for(kSecond);
     EXPECT_EQ(world.failed(0), s.failed_after) << step++;
   }
-  EXPECT_EQ(world.changes, (std::vector<std::string>{"10.0.0.1:8080 down: unexpected status", "10.0.0.1:8080 up"}));
+  EXPECT_EQ(world.changes, (std::vector<std::string>{"10.0.0.1:8080 down: unexpected status",
+                                                     "10.0.0.1:8080 up"}));
 }
 
 TEST(HealthChecker, NoAnswerToConnectIsATimeoutAndRefusalAFailure) {
@@ -194,7 +218,8 @@ TEST(HealthChecker, NoAnswerToConnectIsATimeoutAndRefusalAFailure) {
 
 TEST(HealthChecker, TcpChecksOnlyConnect) {
   World world(2);
-  change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.kind = HealthCheckPolicy::Kind::kTcp; });
+  change_policy(world.test.cluster,
+                [](HealthCheckPolicy& policy) { policy.kind = HealthCheckPolicy::Kind::kTcp; });
   world.ring.stop_serving(world.test.state(1).address);
   world.checker->set_cluster(world.test.cluster);
   world.run_for(6 * kSecond);
@@ -242,7 +267,8 @@ TEST(HealthChecker, AChangedPolicyKeepsTheVerdictUntilItsOwnChecksSayOtherwise) 
   world.checker->set_cluster(world.test.cluster);
   world.run_for(6 * kSecond);
   ASSERT_TRUE(world.failed(0));
-  change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.interval_ns = 2 * kSecond; });
+  change_policy(world.test.cluster,
+                [](HealthCheckPolicy& policy) { policy.interval_ns = 2 * kSecond; });
   world.checker->set_cluster(world.test.cluster);
   EXPECT_TRUE(world.failed(0));
   world.answers[0] = kOk;
@@ -261,7 +287,8 @@ TEST(HealthChecker, OurOwnShortageSaysNothing) {
 
 TEST(HealthChecker, ManyEndpointsAreSpreadAndBounded) {
   World world(600);
-  change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.timeout_ns = 900 * kMs; });
+  change_policy(world.test.cluster,
+                [](HealthCheckPolicy& policy) { policy.timeout_ns = 900 * kMs; });
   for (size_t i = 0; i < 600; ++i) world.ring.lose_connects(world.test.state(i).address);
   world.checker->set_cluster(world.test.cluster);
   uint32_t open_max = 0;
@@ -271,14 +298,17 @@ TEST(HealthChecker, ManyEndpointsAreSpreadAndBounded) {
   }
   EXPECT_GT(open_max, 200u);
   EXPECT_LE(open_max, HealthChecker::kProbesMax);
-  EXPECT_GT(world.checker->stats().failed, 1200u);   // Nobody starves: 256 of 600 at a time, 0.9 s each.
+  EXPECT_GT(world.checker->stats().failed,
+            1200u);  // Nobody starves: 256 of 600 at a time, 0.9 s each.
 }
 
 // Probes that end inside start() must not recurse through all that wait.
 TEST(HealthChecker, AShortageWithManyWaitingIsWalkedThroughInALoop) {
   World world(20'000);
-  change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.kind = HealthCheckPolicy::Kind::kTcp; });
-  change_policy(world.test.cluster, [](HealthCheckPolicy& policy) { policy.timeout_ns = 100 * kSecond; });
+  change_policy(world.test.cluster,
+                [](HealthCheckPolicy& policy) { policy.kind = HealthCheckPolicy::Kind::kTcp; });
+  change_policy(world.test.cluster,
+                [](HealthCheckPolicy& policy) { policy.timeout_ns = 100 * kSecond; });
   for (size_t i = 0; i < 20'000; ++i) world.ring.lose_connects(world.test.state(i).address);
   world.checker->set_cluster(world.test.cluster);
   world.run_for(2 * kSecond);
@@ -300,33 +330,46 @@ TEST(HealthChecker, FirstChecksAreSpreadOverTheInterval) {
     most = std::max(most, now - before);
     before = now;
   }
-  EXPECT_LE(most, 20);   // 5 expected in a twentieth of the interval.
+  EXPECT_LE(most, 20);  // 5 expected in a twentieth of the interval.
 }
 
-// Endpoints that come, go, flap and break under network faults: everything comes back in the end (checked by ~World), and verdicts are right
-// once the network is calm.
+// Endpoints that come, go, flap and break under network faults: everything comes back in the end
+// (checked by ~World), and verdicts are right once the network is calm.
 TEST(HealthChecker, SurvivesFaultsAndChanges) {
   for (uint64_t seed = 1; seed <= 60; ++seed) {
     SCOPED_TRACE(seed);
-    World world(6, seed, {.short_send = 20, .split_receive = 30, .late = 20, .reset_per_10000 = 500, .connect_refused = 10,
-                          .connect_lost = 5, .accept_exhausted = 0, .open_exhausted = 5, .buffers_exhausted = 5});
+    World world(6, seed,
+                {.short_send = 20,
+                 .split_receive = 30,
+                 .late = 20,
+                 .reset_per_10000 = 500,
+                 .connect_refused = 10,
+                 .connect_lost = 5,
+                 .accept_exhausted = 0,
+                 .open_exhausted = 5,
+                 .buffers_exhausted = 5});
     Random random(seed);
     const Cluster all = world.test.cluster;
     for (int step = 0; step < 60; ++step) {
       Cluster cluster = all;
       cluster.uid = 1 + random.below(2);
       std::erase_if(cluster.endpoints, [&](const EndpointRef&) { return random.below(3) == 0; });
-      if (random.below(4) == 0) change_policy(cluster, [](HealthCheckPolicy& policy) { policy.kind = HealthCheckPolicy::Kind::kTcp; });
+      if (random.below(4) == 0)
+        change_policy(cluster, [](HealthCheckPolicy& policy) {
+          policy.kind = HealthCheckPolicy::Kind::kTcp;
+        });
       if (random.below(5) == 0) {
         world.checker->remove_cluster(cluster.uid);
       } else {
         world.checker->set_cluster(cluster);
       }
-      world.answers[random.below(6)] = random.below(2) == 0 ? kOk : "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n";
+      world.answers[random.below(6)] =
+          random.below(2) == 0 ? kOk : "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n";
       world.run_for(random.below(400) * kMs);
     }
     world.ring.faults() = {};
-    for (size_t i = 0; i < 6; ++i) world.answers[i] = i % 2 == 0 ? kOk : "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n";
+    for (size_t i = 0; i < 6; ++i)
+      world.answers[i] = i % 2 == 0 ? kOk : "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n";
     world.checker->remove_cluster(2);
     world.checker->set_cluster(all);
     world.run_for(8 * kSecond);

@@ -10,8 +10,8 @@
 namespace ringway::upstream {
 namespace {
 
-constexpr size_t kBodyBytesMax = 4096;   // HttpCheck.body_contains is looked for in this much.
-const http::Limits kLimits;              // Of what a response may be; the codec keeps a reference.
+constexpr size_t kBodyBytesMax = 4096;  // HttpCheck.body_contains is looked for in this much.
+const http::Limits kLimits;             // Of what a response may be; the codec keeps a reference.
 
 }  // namespace
 
@@ -22,8 +22,13 @@ struct HealthProbe::Exchange final : http::ClientSink {
     request.method = http::Method::kGet;
     request.method_text = "GET";
     request.path = policy.path;
-    const bool local = endpoint.address.family() == AF_UNIX;
-    request.authority = !policy.host.empty() ? std::string_view(policy.host) : local ? "localhost" : endpoint.text;
+    if (!policy.host.empty()) {
+      request.authority = policy.host;
+    } else if (endpoint.address.family() == AF_UNIX) {
+      request.authority = "localhost";
+    } else {
+      request.authority = endpoint.text;
+    }
     request.headers.add(http::HeaderName::kHost, request.authority);
     request.headers.add(http::HeaderName::kUserAgent, "ringway-health-check/" RINGWAY_VERSION);
     request.headers.add(http::HeaderName::kAccept, "*/*");
@@ -46,8 +51,12 @@ struct HealthProbe::Exchange final : http::ClientSink {
     if (body.find(policy.body_contains) != std::string::npos) return judge(Verdict::kPass, "");
     if (end || body.size() == kBodyBytesMax) judge(Verdict::kFail, "text not found");
   }
-  void on_response_trailers(http::StreamId, const http::HeaderList&) override { judge(Verdict::kFail, "text not found"); }
-  void on_response_error(http::StreamId, http::Error) override { judge(Verdict::kFail, "malformed or truncated response"); }
+  void on_response_trailers(http::StreamId, const http::HeaderList&) override {
+    judge(Verdict::kFail, "text not found");
+  }
+  void on_response_error(http::StreamId, http::Error) override {
+    judge(Verdict::kFail, "malformed or truncated response");
+  }
 
   void judge(Verdict v, std::string_view why) {
     if (verdict) return;
@@ -62,10 +71,11 @@ struct HealthProbe::Exchange final : http::ClientSink {
   std::string body;
   std::optional<Verdict> verdict;
   std::string_view reason;
-  http::H1ClientCodec codec;   // Last: refers to the others.
+  http::H1ClientCodec codec;  // Last: refers to the others.
 };
 
-HealthProbe::HealthProbe(io::Ring& ring, const HealthCheckPolicy& policy, const EndpointState& endpoint, Owner& owner)
+HealthProbe::HealthProbe(io::Ring& ring, const HealthCheckPolicy& policy,
+                         const EndpointState& endpoint, Owner& owner)
     : ring_(ring), policy_(policy), endpoint_(endpoint), owner_(owner) {
   io::bind<&HealthProbe::on_connect>(connect_, *this);
   io::bind<&HealthProbe::on_send>(send_, *this);
@@ -112,7 +122,7 @@ void HealthProbe::send() {
 
 void HealthProbe::on_send(io::Completion&& completion) {
   if (state_ == State::kClosing) return close_if_quiet();
-  if (completion.result <= 0) return;   // The receive tells why, or an answer that came before.
+  if (completion.result <= 0) return;  // The receive tells why, or an answer that came before.
   exchange_->output.consume(static_cast<size_t>(completion.result));
   if (!exchange_->output.empty()) send();
 }

@@ -1,7 +1,9 @@
-// One active check of one endpoint: connect, ask, judge, close. A fresh connection per check, so that it tests what a new client would meet.
+// One active check of one endpoint: connect, ask, judge, close. A fresh connection per check, so
+// that it tests what a new client would meet.
 //
-// Thread rule: the ring's thread. Invariants: (1) a probe reports exactly once, from Ring::turn() or from start(), when none of its ops is in
-// flight any more; the owner may destroy it then; (2) there is one way to end: conclude() -> all ops back -> close -> report.
+// Thread rule: the ring's thread. Invariants: (1) a probe reports exactly once, from Ring::turn()
+// or from start(), when none of its ops is in flight any more; the owner may destroy it then; (2)
+// there is one way to end: conclude() -> all ops back -> close -> report.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +16,11 @@
 
 namespace ringway::upstream {
 
-enum class Verdict : uint8_t { kPass, kFail, kUnknown /* our own fault or drained: says nothing about the endpoint */ };
+enum class Verdict : uint8_t {
+  kPass,
+  kFail,
+  kUnknown /* our own fault or drained: says nothing about the endpoint */
+};
 
 class HealthProbe {
  public:
@@ -27,17 +33,18 @@ class HealthProbe {
   };
 
   // `policy` and `endpoint` outlive the probe. The owner keeps the time and calls time_out().
-  HealthProbe(io::Ring& ring, const HealthCheckPolicy& policy, const EndpointState& endpoint, Owner& owner);
+  HealthProbe(io::Ring& ring, const HealthCheckPolicy& policy, const EndpointState& endpoint,
+              Owner& owner);
   ~HealthProbe();
   HealthProbe(const HealthProbe&) = delete;
   HealthProbe& operator=(const HealthProbe&) = delete;
 
-  void start();      // Once.
-  void time_out();   // Ends the check as failed, unless it is judged already.
-  void drain();      // Ends it as kUnknown.
+  void start();     // Once.
+  void time_out();  // Ends the check as failed, unless it is judged already.
+  void drain();     // Ends it as kUnknown.
 
  private:
-  struct Exchange;   // Codec, heads and buffers of an HTTP check; only while one is under way.
+  struct Exchange;  // Codec, heads and buffers of an HTTP check; only while one is under way.
   enum class State : uint8_t { kNew, kConnecting, kExchanging, kClosing, kDone };
 
   void on_connect(io::Completion&& completion);

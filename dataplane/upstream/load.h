@@ -1,4 +1,5 @@
-// What one worker knows of its upstreams: balancer positions, requests in flight, retry budget. No locks, no allocation per request.
+// What one worker knows of its upstreams: balancer positions, requests in flight, retry budget. No
+// locks, no allocation per request.
 //
 // Thread rule: one worker.
 #pragma once
@@ -19,7 +20,8 @@ enum class Outcome : uint8_t {
   kConnectFailure,  // Refused, unreachable, connect timeout.
   kReset,           // Broke before or inside the response.
   kTimeout,         // No response head in time.
-  kAbandoned,       // The client left, or we gave up for reasons of our own: says nothing about the endpoint.
+  kAbandoned,       // The client left, or we gave up for reasons of our own: says nothing about the
+                    // endpoint.
 };
 
 class WorkerLoad {
@@ -27,18 +29,21 @@ class WorkerLoad {
   explicit WorkerLoad(uint64_t seed);
   ~WorkerLoad();
 
-  // Chooses an endpoint for one try. Candidates: ready and serving, not failed by checks, not ejected. When none: serving-but-terminating ones; when none:
-  // if every ready endpoint is merely ejected or failed (panic), one of the ready all the same; nullptr when the cluster has no usable endpoint.
-  // Endpoints in `tried` are avoided while another candidate is there.
-  // The result is valid while the snapshot of `cluster` is pinned.
-  const EndpointRef* pick(const Cluster& cluster, std::span<const EndpointState* const> tried, uint64_t now_ns);
+  // Chooses an endpoint for one try. Candidates: ready and serving, not failed by checks, not
+  // ejected. When none: serving-but-terminating ones; when none: if every ready endpoint is merely
+  // ejected or failed (panic), one of the ready all the same; nullptr when the cluster has no
+  // usable endpoint. Endpoints in `tried` are avoided while another candidate is there. The result
+  // is valid while the snapshot of `cluster` is pinned.
+  const EndpointRef* pick(const Cluster& cluster, std::span<const EndpointState* const> tried,
+                          uint64_t now_ns);
 
-  // Brackets one try. `end` does passive health: errors in a row eject the endpoint for a growing time (cluster.outlier), never more than the share;
-  // returns true when this call ejected it (the caller counts).
+  // Brackets one try. `end` does passive health: errors in a row eject the endpoint for a growing
+  // time (cluster.outlier), never more than the share; returns true when this call ejected it (the
+  // caller counts).
   void begin(const Cluster& cluster, EndpointState& endpoint);
   bool end(const Cluster& cluster, EndpointState& endpoint, Outcome outcome, uint64_t now_ns);
 
-  // Retry budget of (worker, cluster): requests earn, retries spend; at least 3 per second always.
+  // Retry budget of (worker, cluster): requests earn, retries spend; at least 10 per second always.
   void note_request(const Cluster& cluster, uint64_t now_ns);
   bool try_spend_retry(const Cluster& cluster, uint32_t budget_percent, uint64_t now_ns);
 
@@ -50,8 +55,8 @@ class WorkerLoad {
   ClusterEntry& entry(const Cluster& cluster);
   EndpointEntry& entry(const EndpointState& endpoint);
   Random random_;
-  std::vector<std::unique_ptr<ClusterEntry>> clusters_;   // By Cluster::slot.
-  std::vector<EndpointEntry> endpoints_;                  // By EndpointState::slot.
+  std::vector<std::unique_ptr<ClusterEntry>> clusters_;  // By Cluster::slot.
+  std::vector<EndpointEntry> endpoints_;                 // By EndpointState::slot.
 };
 
 }  // namespace ringway::upstream

@@ -1,8 +1,10 @@
-// Passive health: errors in a row take an endpoint out for a growing time, never more endpoints of a cluster at once than its share.
+// Passive health: errors in a row take an endpoint out for a growing time, never more endpoints of
+// a cluster at once than its share.
 //
 // Thread rule: any worker; all state is in the relaxed atomics of EndpointState.
-// A returning endpoint is on probation: its first error ejects it again, for longer; its first success clears the errors, and every
-// base_ejection_ns without an ejection takes one step off the next ejection's length.
+// A returning endpoint is on probation: its first error ejects it again, for longer; its first
+// success clears the errors, and every base_ejection_ns without an ejection takes one step off the
+// next ejection's length.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
-// How many tries beyond the first a worker may spend on one cluster: a share of its requests of the last ten seconds, and three per
-// second in any case, so that a quiet cluster can retry too. Keeps a failing upstream from being hit harder than a working one.
+// How many tries beyond the first a worker may spend on one cluster: a share of its requests of the
+// last ten seconds, and some per second in any case, so that a quiet cluster can retry too. Keeps a
+// failing upstream from being hit harder than a working one.
 //
 // Thread rule: one worker.
 #pragma once
@@ -14,7 +15,9 @@ namespace ringway::upstream {
 class RetryBudget {
  public:
   static constexpr uint64_t kSeconds = 10;
-  static constexpr uint32_t kFreePerSecond = 3;
+  // More than what ejects an endpoint (OutlierDetection.consecutive_errors, default 5): one that
+  // dies in a quiet cluster costs no request.
+  static constexpr uint32_t kFreePerSecond = 10;
 
   void note_request(uint64_t now_ns) { ++slot(now_ns).requests; }
 
@@ -41,7 +44,7 @@ class RetryBudget {
   struct Slot {
     uint64_t second = 0;
     uint32_t requests = 0;
-    uint32_t retries = 0;   // Paid by requests.
+    uint32_t retries = 0;  // Paid by requests.
     uint32_t free = 0;
   };
   Slot& slot(uint64_t now_ns) {

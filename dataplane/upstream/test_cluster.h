@@ -9,18 +9,23 @@
 namespace ringway::upstream {
 
 struct TestCluster {
-  explicit TestCluster(const std::vector<uint32_t>& weights, BalancerKind kind = BalancerKind::kRoundRobin) {
+  explicit TestCluster(const std::vector<uint32_t>& weights,
+                       BalancerKind kind = BalancerKind::kRoundRobin) {
     cluster.name = "default/web:80";
     cluster.uid = 1;
     cluster.revision = 1;
     cluster.balancer = kind;
     for (size_t i = 0; i < weights.size(); ++i) {
-      auto state = registry.find_or_make("10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250 + 1), 8080, Protocol::kHttp1);
+      auto state = registry.find_or_make(
+          "10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250 + 1), 8080,
+          Protocol::kHttp1);
       cluster.endpoints.push_back({.state = *state, .weight = weights[i]});
     }
   }
   EndpointState& state(size_t i) { return *cluster.endpoints[i].state; }
-  size_t index(const EndpointRef* ref) const { return static_cast<size_t>(ref - cluster.endpoints.data()); }
+  size_t index(const EndpointRef* ref) const {
+    return static_cast<size_t>(ref - cluster.endpoints.data());
+  }
 
   EndpointRegistry registry;
   Cluster cluster;
