@@ -208,6 +208,11 @@ void H1ServerCodec::refuse(Error error) {
   sink_.on_request_error(0, error);
 }
 
+void H1ServerCodec::refuse_head(Error error) {
+  CHECK(in_ == In::kHead);
+  refuse(error);
+}
+
 void H1ServerCodec::pause(StreamId) { paused_ = true; }
 
 void H1ServerCodec::resume(StreamId) {

@@ -41,6 +41,10 @@ class H1ServerCodec final : public ServerCodec {
   bool idle() const override;
   void drain() override;
 
+  // The head, or its next bytes, did not come in time: refused like a malformed one, with `error`.
+  // REQUIRES: no request is open.
+  void refuse_head(Error error);
+
  private:
   enum class In : uint8_t {
     kHead,  // Between requests or inside a head.

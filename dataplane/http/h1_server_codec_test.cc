@@ -63,6 +63,18 @@ TEST(H1ServerCodec, ReadsTrailersWithoutForbiddenOnes) {
             "head GET / 1.1 at=a body=none Host=a;\nend\n");
 }
 
+TEST(H1ServerCodec, AHeadThatDoesNotComeIsAnsweredAndClosed) {
+  for (const std::string_view part : {"G", "GET / HTTP/1.1\r\nHost: a\r\nX-"}) {
+    ServerHarness server;
+    server.answer = false;
+    server.feed(part);
+    server.codec->refuse_head(Error::kTimeout);
+    server.respond(408, "late");
+    EXPECT_TRUE(server.output_text().starts_with("HTTP/1.1 408 ")) << server.output_text();
+    EXPECT_TRUE(server.codec->wants_close());
+  }
+}
+
 TEST(H1ServerCodec, GathersAHeadLargerThanAnyBuffer) {
   std::string text = "GET / HTTP/1.1\r\nHost: a\r\n";
   for (int i = 0; i < 10; ++i)

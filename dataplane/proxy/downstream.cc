@@ -262,9 +262,10 @@ void Downstream::on_timer() {
     case Waiting::kHead:
       ++context_.stats.timeouts_header;
       if (exchange_ == nullptr && codec_.idle()) return drain();   // Not a byte came: nothing to answer.
-      if (exchange_ == nullptr) new_request_head(0);
-      exchange_->on_request_error(http::Error::kTimeout);
-      return;
+      in_codec_ = true;
+      codec_.refuse_head(http::Error::kTimeout);
+      in_codec_ = false;
+      return after_event();
     case Waiting::kIdle:
       ++context_.stats.timeouts_idle;
       return begin_closing();
