@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "controlplane/base/hash.h"
 #include "controlplane/model/decode.h"
 
 namespace ringway::model {
@@ -229,8 +230,27 @@ bool is_blank(std::string_view text) {
   return true;
 }
 
+// Takes document `number` from `before` when it is the same.
+bool take_known(const Manifest* before, const Manifest::Document& document, uint32_t number,
+                Manifest& out) {
+  if (before == nullptr || number > before->documents.size()) return false;
+  const Manifest::Document& known = before->documents[number - 1];
+  const bool same =
+      known.line == document.line && known.bytes == document.bytes && known.hash == document.hash;
+  if (!same) return false;
+  const Manifest::Document first;  // Ends where the first document begins.
+  const Manifest::Document& previous = number > 1 ? before->documents[number - 2] : first;
+  const auto append = [](auto& to, const auto& from, size_t begin, size_t end) {
+    to.insert(to.end(), from.begin() + static_cast<ptrdiff_t>(begin),
+              from.begin() + static_cast<ptrdiff_t>(end));
+  };
+  append(out.objects, before->objects, previous.objects_end, known.objects_end);
+  append(out.problems, before->problems, previous.problems_end, known.problems_end);
+  return true;
+}
+
 void read_yaml(const std::string& file, std::string_view text, const TreeLimits& limits,
-               Manifest& out) {
+               const Manifest* before, Manifest& out) {
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
   Documents documents(text);
   std::string_view document;
@@ -239,13 +259,19 @@ void read_yaml(const std::string& file, std::string_view text, const TreeLimits&
   while (documents.next(document, line)) {
     if (is_blank(document)) continue;
     ++number;
-    const auto tree = parse_yaml(document, line, limits);
-    if (tree) {
-      read_document(file, number, *tree, out);
-    } else {
-      Reader(file, number, out)
-          .report({}, tree.error().line, "", Reason::kInvalidDocument, tree.error().message);
+    Manifest::Document read{.line = line, .bytes = document.size(), .hash = content_hash(document)};
+    if (!take_known(before, read, number, out)) {
+      const auto tree = parse_yaml(document, line, limits);
+      if (tree) {
+        read_document(file, number, *tree, out);
+      } else {
+        Reader(file, number, out)
+            .report({}, tree.error().line, "", Reason::kInvalidDocument, tree.error().message);
+      }
     }
+    read.objects_end = out.objects.size();
+    read.problems_end = out.problems.size();
+    out.documents.push_back(read);
   }
 }
 
@@ -266,7 +292,8 @@ void read_document(const std::string& file, uint32_t document, const Tree& tree,
   Reader(file, document, out).read(tree, "", "");
 }
 
-Manifest read_manifest(const std::string& file, std::string_view text, const TreeLimits& limits) {
+Manifest read_manifest(const std::string& file, std::string_view text, const TreeLimits& limits,
+                       const Manifest* before) {
   Manifest out;
   if (text.size() > limits.bytes_max) {
     Reader(file, 0, out)
@@ -275,7 +302,7 @@ Manifest read_manifest(const std::string& file, std::string_view text, const Tre
     return out;
   }
   if (!file.ends_with(".json")) {
-    read_yaml(file, text, limits, out);
+    read_yaml(file, text, limits, before, out);
     return out;
   }
   if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) return out;

@@ -142,6 +142,26 @@ just text
                           HasSubstr("apiVersion"), HasSubstr("must be a mapping")));
 }
 
+TEST(Manifest, DocumentsThatDidNotChangeGiveTheSameObjects) {
+  const std::string one = "{apiVersion: v1, kind: Service, metadata: {name: one}}\n---\n";
+  const std::string bad = "{apiVersion: v1, kind: Service, metadata: {name: [two]}}\n---\n";
+  const std::string three = "{apiVersion: v1, kind: Service, metadata: {name: three}}\n";
+  const std::string four = "{apiVersion: v1, kind: Service, metadata: {name: four}}\n";
+  const Manifest before = read_manifest("a.yaml", one + bad + three);
+  const Manifest same = read_manifest("a.yaml", one + bad + three, {}, &before);
+  EXPECT_EQ(same.objects, before.objects);
+  EXPECT_EQ(same.problems, before.problems);
+  const Manifest changed = read_manifest("a.yaml", one + bad + four, {}, &same);
+  ASSERT_EQ(changed.objects.size(), 2u);
+  EXPECT_EQ(changed.objects[0], before.objects[0]);
+  EXPECT_EQ(changed.objects[1]->key.name, "four");
+  EXPECT_EQ(changed.problems, before.problems);
+  // On another line it is another object: its location is part of it.
+  const Manifest moved = read_manifest("a.yaml", "\n" + one, {}, &changed);
+  EXPECT_EQ(moved.objects.at(0)->location.line, 2u);
+  EXPECT_TRUE(read_manifest("a.yaml", "", {}, &changed).objects.empty());
+}
+
 TEST(Manifest, RefusesKeysThatAppearTwice) {
   const Manifest manifest =
       read_manifest("a.yaml", "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nkind: Secret\n");

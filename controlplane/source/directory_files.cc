@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <expected>
+#include <iterator>
 #include <set>
 
 namespace ringway::source {
@@ -86,17 +87,17 @@ void DirectoryFiles::walk(const std::string& directory, std::map<std::string, Fo
   }
 }
 
-DirectoryFiles::File DirectoryFiles::read(const std::string& path, const Identity& identity) const {
+DirectoryFiles::File DirectoryFiles::read(const std::string& path, const Identity& identity,
+                                          const File* before) const {
   const model::TreeLimits limits;
-  File file{.identity = identity};
+  File file{.identity = identity, .manifest = {}};
   const auto text = read_file(path, limits.bytes_max);
   if (!text) {
-    file.problems.push_back(unreadable_problem(path, text.error()));
+    file.manifest.problems.push_back(unreadable_problem(path, text.error()));
     return file;
   }
-  model::Manifest manifest = model::read_manifest(path, *text, limits);
-  file.objects = std::move(manifest.objects);
-  file.problems = std::move(manifest.problems);
+  file.manifest =
+      model::read_manifest(path, *text, limits, before == nullptr ? nullptr : &before->manifest);
   return file;
 }
 
@@ -110,56 +111,114 @@ bool DirectoryFiles::may_read(const std::string& path, const Found& found,
 
 Batch DirectoryFiles::scan(const Complete& complete) {
   std::map<std::string, Found> found;
-  std::vector<model::Problem> problems;
   std::vector<std::string> unreadable;
+  walk_problems_.clear();
   directories_.clear();
   seen_directories_.clear();
-  walk(root_, found, problems, unreadable);
-  std::erase_if(files_, [&](const auto& entry) {
+  walk(root_, found, walk_problems_, unreadable);
+  std::vector<std::string> gone;
+  for (const auto& [path, file] : files_) {
     const bool kept = std::ranges::any_of(
-        unreadable, [&](const std::string& prefix) { return entry.first.starts_with(prefix); });
-    return !kept && !found.contains(entry.first);
-  });
+        unreadable, [&](const std::string& prefix) { return path.starts_with(prefix); });
+    if (!kept && !found.contains(path)) gone.push_back(path);
+  }
+  for (const std::string& path : gone) replace(path, std::nullopt);
   incomplete_ = false;
   for (const auto& [path, file] : found) {
     const auto at = files_.find(path);
     if (at != files_.end() && at->second.identity == file.identity) continue;
     if (may_read(path, file, complete)) {
-      files_.insert_or_assign(path, read(path, file.identity));
+      replace(path, read(path, file.identity, at == files_.end() ? nullptr : &at->second));
     } else {
       incomplete_ = true;
     }
   }
-  return difference(std::move(problems));
+  return difference();
 }
 
-Batch DirectoryFiles::difference(std::vector<model::Problem> problems) {
+Batch DirectoryFiles::scan_files(const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    const std::string_view name = std::string_view(path).substr(path.rfind('/') + 1);
+    if (name.starts_with('.') || !is_manifest(name)) continue;
+    struct stat info{};
+    if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) {
+      replace(path, std::nullopt);
+      continue;
+    }
+    const Identity identity{info.st_dev, info.st_ino, info.st_size, in_ns(info.st_ctim)};
+    const auto at = files_.find(path);
+    if (at != files_.end() && at->second.identity == identity) continue;
+    replace(path, read(path, identity, at == files_.end() ? nullptr : &at->second));
+  }
+  return difference();
+}
+
+void DirectoryFiles::define(const model::ObjectKey& key, const Place& place,
+                            model::ObjectPtr object) {
+  auto& places = definitions_[key];
+  touched_keys_.try_emplace(key, places.empty() ? nullptr : places.begin()->second);
+  if (object == nullptr) {
+    places.erase(place);
+  } else {
+    places[place] = std::move(object);
+  }
+  if (places.size() > 1) {
+    doubled_.insert(key);
+  } else {
+    doubled_.erase(key);
+    if (places.empty()) definitions_.erase(key);
+  }
+}
+
+void DirectoryFiles::replace(const std::string& path, std::optional<File> file) {
+  const auto at = files_.find(path);
+  static const std::vector<model::ObjectPtr> kNone;
+  const auto& before = at == files_.end() ? kNone : at->second.manifest.objects;
+  const auto& after = file ? file->manifest.objects : kNone;
+  const auto same = [&](size_t i) {
+    return i < before.size() && i < after.size() && before[i] == after[i];
+  };
+  for (size_t i = 0; i < before.size(); ++i) {
+    if (!same(i)) define(before[i]->key, {path, i}, nullptr);
+  }
+  for (size_t i = 0; i < after.size(); ++i) {
+    if (!same(i)) define(after[i]->key, {path, i}, after[i]);
+  }
+  if (file) {
+    files_.insert_or_assign(path, *std::move(file));
+  } else if (at != files_.end()) {
+    files_.erase(at);
+  }
+}
+
+Batch DirectoryFiles::difference() {
   Batch batch;
-  std::map<model::ObjectKey, model::ObjectPtr> now;
-  for (const auto& [path, file] : files_) {
-    problems.insert(problems.end(), file.problems.begin(), file.problems.end());
-    for (const model::ObjectPtr& object : file.objects) {
-      const auto [at, fresh] = now.emplace(object->key, object);
-      if (fresh) continue;
-      const model::Location& first = at->second->location;
-      problems.push_back({.object = object->key,
-                          .location = object->location,
-                          .reason = Reason::kDuplicateObject,
-                          .message = "is already defined in " + first.file + ":" +
-                                     std::to_string(first.line) + ", which counts"});
+  for (auto& [key, before] : touched_keys_) {
+    const auto now = definitions_.find(key);
+    if (now == definitions_.end()) {
+      if (before != nullptr) batch.changes.removals.push_back(key);
+    } else if (now->second.begin()->second != before) {
+      batch.changes.upserts.push_back(now->second.begin()->second);
     }
   }
-  for (const auto& [key, object] : now) {
-    const auto before = current_.find(key);
-    if (before == current_.end() || before->second != object)
-      batch.changes.upserts.push_back(object);
+  touched_keys_.clear();
+  batch.problems = walk_problems_;
+  for (const auto& [path, file] : files_) {
+    batch.problems.insert(batch.problems.end(), file.manifest.problems.begin(),
+                          file.manifest.problems.end());
   }
-  for (const auto& [key, object] : current_) {
-    if (!now.contains(key)) batch.changes.removals.push_back(key);
+  for (const model::ObjectKey& key : doubled_) {
+    const auto& places = definitions_.at(key);
+    const model::Location& first = places.begin()->second->location;
+    for (auto place = std::next(places.begin()); place != places.end(); ++place) {
+      batch.problems.push_back({.object = key,
+                                .location = place->second->location,
+                                .reason = Reason::kDuplicateObject,
+                                .message = "is already defined in " + first.file + ":" +
+                                           std::to_string(first.line) + ", which counts"});
+    }
   }
-  current_ = std::move(now);
-  std::ranges::sort(problems);
-  batch.problems = std::move(problems);
+  std::ranges::sort(batch.problems);
   return batch;
 }
 

@@ -4,7 +4,10 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "controlplane/model/manifest.h"
@@ -16,7 +19,7 @@ namespace ringway::source {
 // temporary files) are passed over. Symbolic links to files and directories are followed, each real
 // directory once.
 //
-// Invariant: current_ holds, for every key, the object of the first file (by path) that defines it.
+// Invariant: definitions_ holds every object of every file of files_, by key and then by place.
 class DirectoryFiles {
  public:
   explicit DirectoryFiles(std::string root) : root_(std::move(root)) {}
@@ -36,6 +39,10 @@ class DirectoryFiles {
   // below it.
   Batch scan(const Complete& complete);
 
+  // The same for these files only, which are complete: costs what they cost. Directories and links
+  // must not have changed since the last scan().
+  Batch scan_files(const std::vector<std::string>& paths);
+
   // Whether the last scan passed over a file because it may be incomplete: scan again later.
   bool incomplete() const { return incomplete_; }
 
@@ -53,24 +60,32 @@ class DirectoryFiles {
     int64_t modified_ns = 0;
     bool link = false;  // Its target may have been switched without an event of its own.
   };
+  using Place = std::pair<std::string, size_t>;  // Path, and index in the file.
   struct File {
     Identity identity;
-    std::vector<model::ObjectPtr> objects;
-    std::vector<model::Problem> problems;
+    model::Manifest manifest;
   };
 
   void walk(const std::string& directory, std::map<std::string, Found>& found,
             std::vector<model::Problem>& problems, std::vector<std::string>& unreadable);
-  File read(const std::string& path, const Identity& identity) const;
+  File read(const std::string& path, const Identity& identity, const File* before) const;
   bool may_read(const std::string& path, const Found& found, const Complete& complete) const;
-  Batch difference(std::vector<model::Problem> problems);
+  // Puts what a file says now (nullopt: it is gone) in the place of what it said before.
+  void replace(const std::string& path, std::optional<File> file);
+  void define(const model::ObjectKey& key, const Place& place, model::ObjectPtr object);
+  Batch difference();
 
   const std::string root_;
   std::vector<std::string> directories_;
   bool incomplete_ = false;
   std::vector<Identity> seen_directories_;  // Of the walk under way.
-  std::map<std::string, File> files_;       // By path: the order decides between twins.
-  std::map<model::ObjectKey, model::ObjectPtr> current_;
+  std::map<std::string, File> files_;
+  std::vector<model::Problem> walk_problems_;  // Of the last scan().
+  std::map<model::ObjectKey, std::map<Place, model::ObjectPtr>>
+      definitions_;                     // The first one counts.
+  std::set<model::ObjectKey> doubled_;  // Keys with more than one definition.
+  // What counted before, of the keys that were touched since the last batch.
+  std::map<model::ObjectKey, model::ObjectPtr> touched_keys_;
 };
 
 }  // namespace ringway::source

@@ -20,14 +20,20 @@ class DirectorySource : public Source {
   void stop() override;
 
  private:
+  using Clock = std::chrono::steady_clock;
+
+  bool await_change(Clock::time_point deadline);
   std::optional<Batch> scan_if_changed();
+  Batch scan_tree();
+  bool only_files() const;
+  static void fold(Batch& batch, Batch later);
 
   DirectoryFiles files_;
   DirectoryWatch watch_;
-  std::vector<std::string> touched_;
+  DirectoryWatch::Events events_;  // Those that no scan has seen.
   std::vector<model::Problem> last_problems_;
   bool first_ = true;
-  bool pending_ = false;  // An event came that no scan has seen.
+  bool pending_ = false;  // The tree must be looked at, events or not.
   bool watch_complete_ = false;
   std::atomic<bool> stopped_ = false;
 };

@@ -80,17 +80,23 @@ void DirectoryWatch::read_events(Events& events) {
     for (ssize_t at = 0; at < size;) {
       const auto* event = reinterpret_cast<const inotify_event*>(buffer + at);
       at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
-      if ((event->mask & IN_IGNORED) != 0) continue;
-      if ((event->mask & IN_Q_OVERFLOW) != 0) events.any = true;
+      if ((event->mask & IN_Q_OVERFLOW) != 0) events.any = events.structure = true;
       const auto directory = paths_.find(event->wd);
       if (directory == paths_.end()) continue;
       const std::string path =
           event->len > 0 ? directory->second + "/" + event->name : directory->second;
-      // A new regular file counts when it is closed; links and directories are complete at once.
+      const bool came = (event->mask & (IN_CREATE | IN_MOVED_TO)) != 0;
+      if (event->len == 0 || (event->mask & IN_ISDIR) != 0 || (came && !is_regular(path))) {
+        events.structure = true;
+      }
       events.any = true;
-      if ((event->mask & IN_CREATE) != 0 && (event->mask & IN_ISDIR) == 0 && is_regular(path))
-        continue;
-      if ((event->mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) != 0) events.touched.push_back(path);
+      if ((event->mask & (IN_CREATE | IN_ATTRIB)) != 0) {
+        events.others.push_back(path);
+      } else if ((event->mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) != 0) {
+        events.touched.push_back(path);
+      } else {
+        events.gone.push_back(path);
+      }
     }
   }
 }

@@ -21,8 +21,12 @@ class DirectoryWatch {
 
   struct Events {
     bool interrupted = false;
-    bool any = false;                  // Something may have changed (also after an overflow).
+    bool any = false;        // Something may have changed (also after an overflow).
+    bool structure = false;  // Directories or links may have: what is watched may be wrong now.
     std::vector<std::string> touched;  // Files that were closed after writing or moved here.
+    std::vector<std::string> gone;     // Names that were removed or moved away.
+    std::vector<std::string>
+        others;  // Files that were created (and not closed so far), or whose mode changed.
   };
   // Waits up to `timeout` for events and returns all that are there. Writing itself (IN_MODIFY) is
   // no event, and creation touches no file: one half written would take its objects away for a
