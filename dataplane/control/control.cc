@@ -1,5 +1,6 @@
 #include "dataplane/control/control.h"
 
+#include <malloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,9 @@
 
 namespace ringway::control {
 namespace {
+
+constexpr size_t kLargeTransaction = 1000;              // Resources.
+constexpr uint64_t kTrimDelayNs = 500 * kNsPerMs;       // Behind the memory file and the disk's copy of the text.
 
 uint32_t workers_for(const process::ProxyOptions& options) {
   if (options.workers != 0) return options.workers;
@@ -29,8 +33,9 @@ WorkerThreadsOptions worker_options(const process::ProxyOptions& options, const 
   out.ring.small.buffers = std::min(out.ring.small.buffers, options.buffers_small);
   out.ring.bulk.buffers_max = options.buffers_bulk;
   out.ring.bulk.buffers = std::min(out.ring.bulk.buffers, options.buffers_bulk);
-  // A request takes a client's socket and an upstream's.
-  out.ring.sockets_max = std::max(1024u, 2 * options.connections_max / out.workers + 1024);
+  out.connections_max = std::max(options.connections_max / out.workers, 16u);
+  // As many again for upstreams, and a margin for accepts under way.
+  out.ring.sockets_max = out.connections_max + 256;
   return out;
 }
 
@@ -54,7 +59,9 @@ Control::Control(const process::ProxyOptions& options, const io::RingChoice& cho
       wheel_(monotonic_ns()), random_(std::random_device{}()), inbox_(ring),
       builder_(endpoint_registry_, metrics_slots_),
       workers_(worker_options(options, choice), [this](std::function<void()> call) { inbox_.post(std::move(call)); }),
-      health_(ring, wheel_, random_.next()), admin_(ring, wheel_, {}) {}
+      health_(ring, wheel_, random_.next()), admin_(ring, wheel_, {}) {
+  trim_timer_.bind<&Control::trim_memory>(*this);
+}
 
 Control::~Control() { CHECK(state_ == State::kStopped); }
 
@@ -136,6 +143,10 @@ std::expected<void, config::Rejection> Control::apply(config::Transaction&& tran
   }
   applied_ns_ = monotonic_ns();
   publish(*snapshot);
+  // A large transaction leaves its messages' memory behind, as much as the configuration itself; malloc would keep it.
+  if (transaction.upserts.size() + transaction.removals.size() >= kLargeTransaction) {
+    wheel_.arm(trim_timer_, ring_.now_ns() + kTrimDelayNs);
+  }
   config::update_health_checks(health_, checked_.get(), **snapshot);
   checked_ = *snapshot;
   unbind_unused_addresses(**snapshot);
@@ -144,6 +155,8 @@ std::expected<void, config::Rejection> Control::apply(config::Transaction&& tran
 }
 
 void Control::on_accepted(const config::ResourceSet& set) { store_->save(set, ring_.now_ns()); }
+
+void Control::trim_memory() { malloc_trim(0); }
 
 std::expected<void, config::Rejection> Control::bind_new_addresses(const config::Transaction& transaction) {
   CHECK(new_sockets_.empty());

@@ -57,6 +57,7 @@ class Control final : public config::TransactionSink {
   void drop_new_sockets();
   void publish(const config::SnapshotPointer& snapshot);
   void become_ready();
+  void trim_memory();
   std::expected<void, std::string> start_admin();
 
   void handle_signals();
@@ -101,6 +102,7 @@ class Control final : public config::TransactionSink {
   using ListenerAddress = std::pair<std::string, std::string>;
   std::set<ListenerAddress> bound_;
   std::map<ListenerAddress, std::vector<int>> new_sockets_;   // Bound for the transaction under way; a descriptor per worker.
+  io::Timer trim_timer_;
   bool told_ready_ = false;
   config::SnapshotPointer checked_;             // What the health checker knows.
   uint64_t applied_ns_ = 0;                     // Of the last snapshot; 0: none.

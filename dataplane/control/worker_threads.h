@@ -21,6 +21,7 @@ struct WorkerThreadsOptions {
   io::RingOptions ring;
   bool pin = false;                                  // Worker i to the i-th allowed CPU.
   uint64_t seed = 1;
+  uint32_t connections_max = 50'000;                 // Of each worker.
   observe::AccessLogFormat access_log = observe::AccessLogFormat::kOff;
 };
 

@@ -103,6 +103,10 @@ class Ring {
 
   uint64_t now_ns() const { return now_ns_; }  // Read once per turn, after the wait.
   uint32_t in_flight() const { return in_flight_; }
+  // How many accepted sockets may be open at once. An accept beyond it loses its connection, so whoever accepts stays below by what may be under
+  // way (kAcceptsUnderWay per listener).
+  uint32_t accepted_max() const { return accepted_max_; }
+  static constexpr uint32_t kAcceptsUnderWay = 16;
   const RingStats& stats() const { return stats_; }
   BufferPool& small_pool() { return *small_; }
   BufferPool& bulk_pool() { return *bulk_; }
@@ -113,6 +117,7 @@ class Ring {
   std::unique_ptr<BufferPool> small_, bulk_, output_;
   uint64_t now_ns_ = 0;
   uint32_t in_flight_ = 0;
+  uint32_t accepted_max_ = UINT32_MAX;
   RingStats stats_;
 };
 

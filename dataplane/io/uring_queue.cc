@@ -1,6 +1,7 @@
 #include "dataplane/io/uring_queue.h"
 
 #include <sched.h>
+#include <sys/resource.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -71,15 +72,18 @@ std::expected<void, UringFault> UringQueue::check_opcodes() {
 
 std::expected<void, UringFault> UringQueue::create_slots(uint32_t accept_slots,
                                                          uint32_t own_slots) {
-  int result = io_uring_register_files_sparse(&ring_, accept_slots + own_slots);
-  while (result == -EMFILE && accept_slots + own_slots > kSlotsMin) {  // More than RLIMIT_NOFILE.
-    accept_slots = std::max<uint32_t>(accept_slots / 2, 1);
-    own_slots = std::max<uint32_t>(own_slots / 2, 1);
-    result = io_uring_register_files_sparse(&ring_, accept_slots + own_slots);
+  // A table larger than RLIMIT_NOFILE is refused with EMFILE (io_uring_register(2)): both parts shrink alike.
+  rlimit limit{};
+  const uint64_t wanted = uint64_t{accept_slots} + own_slots;
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && wanted > limit.rlim_cur) {
+    accept_slots = std::max<uint32_t>(static_cast<uint32_t>(accept_slots * limit.rlim_cur / wanted), 1);
+    own_slots = std::max<uint32_t>(static_cast<uint32_t>(limit.rlim_cur) - accept_slots, 1);
   }
+  const int result = io_uring_register_files_sparse(&ring_, accept_slots + own_slots);
   if (result < 0) return fault("io_uring_register (files)", result);
-  result = io_uring_register_file_alloc_range(&ring_, 0, accept_slots);
-  if (result < 0) return fault("io_uring_register (file range)", result);
+  if (const int ranged = io_uring_register_file_alloc_range(&ring_, 0, accept_slots); ranged < 0) {
+    return fault("io_uring_register (file range)", ranged);
+  }
   accept_slots_ = accept_slots;
   own_slots_ = own_slots;
   return {};

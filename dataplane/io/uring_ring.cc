@@ -31,6 +31,7 @@ UringRing::UringRing(const RingOptions& options) : options_(options), ops_(nullp
                             .completion_entries = options.entries * kCompletionsPerEntry,
                             .accept_slots = options.sockets_max,
                             .own_slots = options.sockets_max}));
+  accepted_max_ = queue_.accept_slots();
   const uint32_t slots = queue_.accept_slots() + queue_.own_slots();
   ops_.reset(
       static_cast<uint16_t*>(std::calloc(slots, sizeof(uint16_t))));  // Pages as they are used.

@@ -45,6 +45,7 @@ struct Context {
   Random& random;
   int64_t (*wall_clock)();               // base/clock.h, or the simulation's.
   UpstreamPool* pool = nullptr;          // Set once by the worker.
+  uint32_t connections_max = UINT32_MAX; // Of this worker, over all its listeners: accepting pauses there.
   bool draining = false;                 // Responses from now on say Connection: close.
 
   uint64_t now_ns() const { return ring.now_ns(); }

@@ -24,7 +24,10 @@ void Acceptor::start() {
 
 void Acceptor::update(std::shared_ptr<const config::Listener> listener) { listener_ = std::move(listener); }
 
-uint32_t Acceptor::connections_max() const { return std::max(listener_->http->connections_max / workers_, 1u); }
+bool Acceptor::full() const {
+  return connections_ >= std::max(listener_->http->connections_max / workers_, 1u) ||
+         context_.stats.connections_active >= context_.connections_max;
+}
 
 void Acceptor::on_accept(io::Completion&& completion) {
   if (completion.result >= 0) {
@@ -33,7 +36,7 @@ void Acceptor::on_accept(io::Completion&& completion) {
     admit(io::Socket{completion.result});
   }
   if (accept_.in_flight) {
-    if (state_ == State::kAccepting && connections_ >= connections_max()) {
+    if (state_ == State::kAccepting && full()) {
       state_ = State::kPaused;
       ++context_.stats.accept_paused;
       context_.ring.cancel(accept_);
@@ -53,7 +56,7 @@ void Acceptor::on_accept(io::Completion&& completion) {
 
 void Acceptor::on_retry() {
   if (state_ != State::kPaused || accept_.in_flight) return;
-  if (connections_ >= connections_max()) {
+  if (full()) {
     context_.timers.arm(retry_, context_.now_ns() + kRetryNs);
     return;
   }

@@ -41,7 +41,7 @@ class Acceptor final : public proxy::DownstreamOwner {
   void on_retry();
   void on_downstream_closed(proxy::Downstream& downstream) override;
   void admit(io::Socket socket);
-  uint32_t connections_max() const;
+  bool full() const;
   bool over_address_limit(std::string_view address) const;
 
   proxy::Context& context_;

@@ -16,6 +16,8 @@ Worker::Worker(io::Ring& ring, WorkerOptions options)
                options_.wall_clock == nullptr ? &wall_clock_ns : options_.wall_clock),
       pool_(context_) {
   context_.pool = &pool_;
+  constexpr uint32_t kMargin = 4 * io::Ring::kAcceptsUnderWay;
+  context_.connections_max = std::min(options_.connections_max, std::max(ring.accepted_max(), 2 * kMargin) - kMargin);
 }
 
 Worker::~Worker() {

@@ -20,6 +20,7 @@ struct WorkerOptions {
   uint32_t index = 0;
   uint32_t workers = 1;                              // In the process: limits are shared out.
   uint64_t seed = 1;
+  uint32_t connections_max = 50'000;                 // Of this worker, over all listeners.
   observe::AccessLogFormat access_log = observe::AccessLogFormat::kOff;
   uint32_t access_log_bytes_max = 1 << 20;
   int64_t (*wall_clock)() = nullptr;                 // nullptr: base/clock.h

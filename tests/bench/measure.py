@@ -83,9 +83,10 @@ class ForeignWatch(threading.Thread):
 
 
 def rss_bytes(pids: list[int]) -> int:
+    """Resident memory of a process tree, pages shared between its processes counted once (PSS)."""
     total = 0
     for pid in pids:
-        match = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        match = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
         total += int(match.group(1)) * 1024 if match else 0
     return total
 
