@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <charconv>
 
 namespace ringway::proxy {
@@ -31,7 +32,10 @@ Downstream::Downstream(Context& context, DownstreamOwner& owner, std::shared_ptr
 }
 
 void Downstream::start(io::Socket socket, const io::SocketAddress& peer) {
-  peer_size_ = format_peer(peer, peer_text_);
+  std::array<char, INET6_ADDRSTRLEN> text;
+  peer_size_ = format_peer(peer, text);
+  if (peer_size_ > peer_text_.size()) peer_long_ = std::make_unique<char[]>(peer_size_);
+  std::copy_n(text.data(), peer_size_, peer_long_ == nullptr ? peer_text_.data() : peer_long_.get());
   port_size_ = static_cast<uint8_t>(
       std::to_chars(port_text_.data(), port_text_.data() + port_text_.size(), listener_->public_port).ptr -
       port_text_.data());

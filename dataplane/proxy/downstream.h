@@ -39,7 +39,9 @@ class Downstream final : private TransportSink, private http::ServerSink {
 
   const config::Listener& listener() const { return *listener_; }
   const config::HttpPolicy& policy() const { return *listener_->http; }
-  std::string_view peer_text() const { return {peer_text_.data(), peer_size_}; }   // IP without port.
+  std::string_view peer_text() const {
+    return {peer_long_ == nullptr ? peer_text_.data() : peer_long_.get(), peer_size_};
+  }   // IP without port.
   std::string_view port_text() const { return {port_text_.data(), port_size_}; }   // Listener::public_port
   bool is_tls() const { return transport_.tls() != nullptr; }
   std::string_view server_name() const { return transport_.tls() == nullptr ? std::string_view() : transport_.tls()->server_name(); }
@@ -101,7 +103,8 @@ class Downstream final : private TransportSink, private http::ServerSink {
   uint8_t peer_size_ = 0;
   uint8_t port_size_ = 0;
   std::array<char, 5> port_text_;
-  std::array<char, 46> peer_text_;          // INET6_ADDRSTRLEN
+  std::array<char, 16> peer_text_;          // An IPv4 address.
+  std::unique_ptr<char[]> peer_long_;       // A longer one.
 };
 
 }  // namespace ringway::proxy

@@ -20,6 +20,7 @@ void Transport::start(io::Socket socket, std::unique_ptr<tls::Session> session) 
   CHECK(socket.valid());
   socket_ = socket;
   tls_ = std::move(session);
+  if (tls_ != nullptr) cipher_ = std::make_unique<io::SliceQueue>();
   state_ = State::kOpen;
   arm_receive();
 }
@@ -87,8 +88,8 @@ void Transport::deliver(io::Slice data) {
 void Transport::deliver_tls(io::Slice data) {
   io::SliceQueue plain;
   const bool was_open = tls_->state() == tls::SessionState::kOpen;
-  const tls::SessionState now = tls_->receive(std::move(data), plain, cipher_);
-  if (!cipher_.empty()) mark_dirty();
+  const tls::SessionState now = tls_->receive(std::move(data), plain, *cipher_);
+  if (!cipher_->empty()) mark_dirty();
   if (!was_open && (now == tls::SessionState::kOpen || now == tls::SessionState::kClosed)) {
     sink_.on_transport_open();
   }
@@ -109,10 +110,10 @@ void Transport::flush() {
     // Encrypt no more than one send's worth ahead: plaintext waits uncopied.
     // A client that said close_notify has ended its side only; answers still go out.
     const bool sends = tls_->state() == tls::SessionState::kOpen || tls_->state() == tls::SessionState::kClosed;
-    if (!output_.empty() && cipher_.size() < kHighWaterSome && sends) {
-      if (!tls_->send(output_, cipher_)) return fail(0);
+    if (!output_.empty() && cipher_->size() < kHighWaterSome && sends) {
+      if (!tls_->send(output_, *cipher_)) return fail(0);
     }
-    if (!cipher_.empty()) return send_queue(cipher_);
+    if (!cipher_->empty()) return send_queue(*cipher_);
   }
   finish_output_if_flushed();
 }
@@ -134,7 +135,7 @@ void Transport::on_send(io::Completion&& completion) {
     if (completion.result == -ECANCELED) return;
     return fail(-completion.result);
   }
-  io::SliceQueue& queue = tls_ == nullptr ? output_ : cipher_;
+  io::SliceQueue& queue = tls_ == nullptr ? output_ : *cipher_;
   queue.consume(static_cast<size_t>(completion.result));
   if (queue.empty() && vectors_ != nullptr) {
     context_.give_vectors(vectors_);
@@ -154,8 +155,8 @@ void Transport::finish_output_if_flushed() {
   if (!end_output_wanted_ || output_ended_ || !flushed()) return;
   if (tls_ != nullptr && !close_notify_sent_) {
     close_notify_sent_ = true;
-    tls_->shutdown(cipher_);
-    if (!cipher_.empty()) return send_queue(cipher_);
+    tls_->shutdown(*cipher_);
+    if (!cipher_->empty()) return send_queue(*cipher_);
   }
   output_ended_ = true;
   context_.ring.shutdown(control_, socket_, io::ShutdownHow::kWrite);
@@ -175,7 +176,7 @@ void Transport::fail(int error) {
   if (failed_) return;
   failed_ = true;
   // A TLS alert is worth one attempt; whether it arrives is the peer's luck.
-  if (tls_ != nullptr && !cipher_.empty() && !send_.in_flight) send_queue(cipher_);
+  if (tls_ != nullptr && !cipher_->empty() && !send_.in_flight) send_queue(*cipher_);
   sink_.on_transport_failed(error);
 }
 
@@ -191,7 +192,7 @@ void Transport::drain() {
 void Transport::finish_if_drained() {
   if (recv_.in_flight || send_.in_flight || control_.in_flight || closing_) return;
   output_.clear();
-  cipher_.clear();
+  if (cipher_ != nullptr) cipher_->clear();
   if (vectors_ != nullptr) {
     context_.give_vectors(vectors_);
     vectors_ = nullptr;

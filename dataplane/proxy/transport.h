@@ -45,7 +45,7 @@ class Transport {
 
   io::SliceQueue& output() { return output_; }         // Plaintext the codec appends; call mark_dirty() afterwards.
   void mark_dirty() { context_.mark_dirty(*this); }
-  size_t queued() const { return output_.size() + cipher_.size(); }   // Bytes not yet taken by the kernel.
+  size_t queued() const { return output_.size() + (cipher_ == nullptr ? 0 : cipher_->size()); }   // Bytes not yet taken by the kernel.
   bool flushed() const { return queued() == 0 && !send_.in_flight; }
 
   void pause_reading();
@@ -79,7 +79,7 @@ class Transport {
   TransportSink& sink_;
   std::unique_ptr<tls::Session> tls_;
   io::SliceQueue output_;      // Plaintext.
-  io::SliceQueue cipher_;      // TLS records, when there is TLS.
+  std::unique_ptr<io::SliceQueue> cipher_;   // TLS records; made with tls_: a plain idle connection is to be small.
   io::Op recv_;
   io::SendOp send_;
   io::Op control_;             // Shutdown, later close.
