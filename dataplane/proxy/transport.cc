@@ -185,7 +185,11 @@ void Transport::drain() {
   CHECK(state_ == State::kOpen);
   state_ = State::kDraining;
   if (recv_.in_flight) context_.ring.cancel(recv_);
-  if (send_.in_flight) context_.ring.cancel(send_);
+  if (send_.in_flight) {
+    context_.ring.cancel(send_);
+    // A send that the kernel handed to a worker thread of its own waits there for the peer, cancelled or not; an end of the connection wakes it.
+    if (!control_.in_flight) context_.ring.shutdown(control_, socket_, io::ShutdownHow::kBoth);
+  }
   finish_if_drained();
 }
 
