@@ -29,7 +29,8 @@ def pytest_configure(config):
 
 def pytest_generate_tests(metafunc):
     if "variant" in metafunc.fixturenames:
-        variants = metafunc.config.getoption("--variants").split(",")
+        # Interned: pytest keeps a module's fixture only for the very same object as parameter.
+        variants = [sys.intern(v) for v in metafunc.config.getoption("--variants").split(",")]
         if metafunc.definition.get_closest_marker("one_variant"):
             variants = variants[:1]
         metafunc.parametrize("variant", variants, scope="module")

@@ -107,11 +107,11 @@ def test_slow_reader_stops_the_sender(stack, served, backend):
     eventually(lambda: backend.open_connections <= 4)  # The client is gone, so is what was asked for it.
 
 
-def test_slow_backend_stops_the_client(stack, served, backend):
+def test_slow_backend_stops_the_client(stack, backend, host):
     """The backend does not read: what the client can send is bounded."""
-    stack.publish(served, backend, annotations={"proxy-body-size": "0"})
-    with GoodClient(stack, served) as good, stack.client(timeout=2) as client:
-        client.send(f"POST /slow-read/6 HTTP/1.1\r\nHost: {served}\r\nContent-Length: {400 << 20}\r\n\r\n".encode())
+    stack.publish(host, backend, annotations={"proxy-body-size": "0"})
+    with GoodClient(stack, host) as good, stack.client(timeout=2) as client:
+        client.send(f"POST /slow-read/6 HTTP/1.1\r\nHost: {host}\r\nContent-Length: {400 << 20}\r\n\r\n".encode())
         sent = 0
         block = b"z" * (1 << 20)
         try:

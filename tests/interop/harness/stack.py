@@ -133,7 +133,7 @@ class Stack:
             except AssertionError as error:
                 problems.append(str(error))
                 continue
-            if was_alive and code != 0:
+            if was_alive and code != 0 and not (name == "controller" and code == -signal.SIGTERM):  # Ended before it could catch it.
                 problems.append(f"{name} ended with {code}\n{process.tail()}")
         self.proxy = self.controller = None
         assert not problems, "\n".join(problems)
