@@ -41,12 +41,16 @@ void install_signals(control::Control& control) {
   handle(SIGPIPE, SIG_IGN);
 }
 
-int run_data_process(process::ProxyOptions options, process::ListenerSockets& sockets, uint32_t restarts) {
+// `keep`: what binding low ports takes, when no supervisor does it.
+int run_data_process(process::ProxyOptions options, process::ListenerSockets& sockets, uint32_t restarts,
+                     process::KeepCapability keep) {
   setup_log({.level = options.log_level, .format = options.log_format, .program = "ringway-proxy"});
   process::install_crash_handlers("ringway-proxy");
   if (!options.core_dumps) process::forbid_core_dumps();
   const uint64_t files = process::raise_file_limit();
   options.connections_max = process::connections_for(files, options.connections_max);
+  // Before io_uring is probed: with kernel.io_uring_disabled=1 it takes a capability that later threads would not have.
+  if (auto hardened = process::drop_capabilities(keep); !hardened) log_warning("{}", hardened.error());
   const auto choice = io::choose_backend(options.io);
   if (!choice) {
     log_error("{}", choice.error());
@@ -68,7 +72,7 @@ int run_data_process(process::ProxyOptions options, process::ListenerSockets& so
     return kExitFailure;
   }
   control.run();
-  return 0;
+  return control.exit_code();
 }
 
 }  // namespace
@@ -85,12 +89,12 @@ int main(int argc, char** argv) {
   }
   if (!options->supervisor) {
     process::OwnListenerSockets sockets;
-    return run_data_process(*options, sockets, 0);
+    return run_data_process(*options, sockets, 0, process::KeepCapability::kNetBindService);
   }
   process::SupervisorOptions supervisor;
   supervisor.drain_timeout_ms = options->drain_timeout_seconds * 1000;
   return process::run_supervisor(supervisor, [&](process::SupervisorLink link) {
     process::SupervisorClient sockets(link.fd);
-    return run_data_process(*options, sockets, link.generation);
+    return run_data_process(*options, sockets, link.generation, process::KeepCapability::kNone);
   });
 }

@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kLargeTransaction = 1000;              // Resources.
 constexpr uint64_t kTrimDelayNs = 500 * kNsPerMs;       // Behind the memory file and the disk's copy of the text.
+constexpr uint64_t kAdminRetryNs = 20 * kNsPerMs;
 
 uint32_t workers_for(const process::ProxyOptions& options) {
   if (options.workers != 0) return options.workers;
@@ -61,6 +62,7 @@ Control::Control(const process::ProxyOptions& options, const io::RingChoice& cho
       workers_(worker_options(options, choice), [this](std::function<void()> call) { inbox_.post(std::move(call)); }),
       health_(ring, wheel_, random_.next()), admin_(ring, wheel_, {}) {
   trim_timer_.bind<&Control::trim_memory>(*this);
+  admin_timer_.bind<&Control::retry_admin>(*this);
 }
 
 Control::~Control() { CHECK(state_ == State::kStopped); }
@@ -128,14 +130,32 @@ void Control::take_kept_configuration() {
 std::expected<void, std::string> Control::start_admin() {
   if (options_.admin == "off") return {};
   auto fd = process::make_listener(options_.admin, false);
-  if (!fd) return std::unexpected("--admin " + fd.error());
-  return admin_.start(*fd);
+  if (fd) return admin_.start(*fd);
+  if (restarts_ == 0) return std::unexpected("--admin " + fd.error());
+  // The kernel may hold the socket of the process before this one for some milliseconds: its ring is taken down behind its end. Traffic does not wait.
+  if (state_ == State::kServing) wheel_.arm(admin_timer_, ring_.now_ns() + kAdminRetryNs);
+  return {};
+}
+
+void Control::retry_admin() {
+  if (auto started = start_admin(); !started) log_error("{}: the admin endpoint is not served", started.error());
+}
+
+// Nothing was ever served: most likely a mistake of whoever started us, who should see it at once.
+void Control::give_up(const std::string& reason) {
+  log_error("{}", reason);
+  exit_code_ = 1;
+  request_stop();
 }
 
 // ---- configuration ----
 
 std::expected<void, config::Rejection> Control::apply(config::Transaction&& transaction) {
-  if (auto bound = bind_new_addresses(transaction); !bound) return bound;
+  if (exit_code_ != 0) return std::unexpected(config::Rejection{v1::RESOURCE_TYPE_UNSPECIFIED, "", "this proxy ends"});
+  if (auto bound = bind_new_addresses(transaction); !bound) {
+    if (!told_ready_ && restarts_ == 0) give_up(bound.error().reason);
+    return bound;
+  }
   auto snapshot = builder_.apply(transaction);
   if (!snapshot) {
     drop_new_sockets();

@@ -40,6 +40,7 @@ class Control final : public config::TransactionSink {
   std::expected<void, std::string> start();
   // Turns until a requested stop is through.
   void run();
+  int exit_code() const { return exit_code_; }   // After run(): 1 when the very first configuration could not be served.
 
   void request_stop();      // First: drain. Second: now. Async-signal-safe.
   void request_reopen();    // Access log. Async-signal-safe.
@@ -58,7 +59,9 @@ class Control final : public config::TransactionSink {
   void publish(const config::SnapshotPointer& snapshot);
   void become_ready();
   void trim_memory();
+  void give_up(const std::string& reason);
   std::expected<void, std::string> start_admin();
+  void retry_admin();
 
   void handle_signals();
   void begin_drain();
@@ -103,6 +106,8 @@ class Control final : public config::TransactionSink {
   std::set<ListenerAddress> bound_;
   std::map<ListenerAddress, std::vector<int>> new_sockets_;   // Bound for the transaction under way; a descriptor per worker.
   io::Timer trim_timer_;
+  io::Timer admin_timer_;
+  int exit_code_ = 0;
   bool told_ready_ = false;
   config::SnapshotPointer checked_;             // What the health checker knows.
   uint64_t applied_ns_ = 0;                     // Of the last snapshot; 0: none.
