@@ -33,6 +33,7 @@ constexpr size_t kHighWaterSome = 64 * 1024;
 constexpr size_t kHighWaterMin = 4 * 1024;
 constexpr uint32_t kPressureSome = 25;   // Percent of a pool's limit.
 constexpr uint32_t kPressureHigh = 50;
+constexpr uint32_t kPressureFull = 90;   // Of the output pool: no new request is taken.
 constexpr uint32_t kSendVectors = 64;
 
 struct Context {
@@ -50,7 +51,8 @@ struct Context {
 
   uint64_t now_ns() const { return ring.now_ns(); }
   size_t high_water() const {
-    const uint32_t pressure = std::max(ring.small_pool().pressure_percent(), ring.bulk_pool().pressure_percent());
+    const uint32_t pressure = std::max({ring.small_pool().pressure_percent(), ring.bulk_pool().pressure_percent(),
+                                        ring.output_pool().pressure_percent()});
     return pressure < kPressureSome ? kHighWaterMax : pressure < kPressureHigh ? kHighWaterSome : kHighWaterMin;
   }
   size_t low_water() const { return high_water() / 4; }

@@ -9,7 +9,7 @@ namespace ringway::proxy {
 namespace {
 
 constexpr uint64_t kLingerNs = 2 * kNsPerSecond;      // As nginx's lingering_timeout is meant: long enough for our answer to arrive.
-constexpr uint32_t kLingerBytesMax = 1024 * 1024;
+constexpr uint32_t kLingerBytesMax = 16 * 1024 * 1024;   // Above what is refused by size most of the time; kLingerNs bounds it too.
 
 uint8_t format_peer(const io::SocketAddress& peer, std::span<char> out) {
   const void* address = peer.family() == AF_INET6 ? static_cast<const void*>(&peer.v6.sin6_addr) : &peer.v4.sin_addr;
@@ -51,7 +51,9 @@ void Downstream::start(io::Socket socket, const io::SocketAddress& peer) {
 }
 
 bool Downstream::last_request() const {
-  return context_.draining || requests_ >= policy().keep_alive_requests_max || transport_.input_ended();
+  // After a half-close what was pipelined before it is still answered.
+  return context_.draining || requests_ >= policy().keep_alive_requests_max ||
+         (transport_.input_ended() && codec_.buffered() == 0);
 }
 
 // ---- events of the transport ----
@@ -188,7 +190,7 @@ void Downstream::finish_done_exchange() {
   codec_.finish(stream);       // The next pipelined request may begin in here.
   in_codec_ = false;
   if (exchange_ == nullptr || !exchange_->request_ended() || codec_.buffered() == 0) transport_.resume_reading();
-  if (exchange_ == nullptr && (context_.draining || transport_.input_ended())) begin_closing();
+  if (exchange_ == nullptr && (context_.draining || transport_.input_ended() || codec_.wants_close())) begin_closing();
 }
 
 void Downstream::begin_closing() {

@@ -67,6 +67,7 @@ void Exchange::on_upstream_sent() {
   if (!request_paused_ || upstream_ == nullptr || upstream_->queued() > context_.low_water()) return;
   request_paused_ = false;
   downstream_read_ns_ = context_.now_ns();
+  body_begin_ns_ += context_.now_ns() - paused_at_ns_;
   downstream_->resume_request(stream_);
 }
 

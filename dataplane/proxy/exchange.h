@@ -55,6 +55,9 @@ class Exchange {
   void on_upstream_ready(UpstreamConnection& connection);
   void on_upstream_failed(upstream::Outcome outcome, http::Error error);
   void on_upstream_sent();
+  void on_upstream_output_ended() {                               // Its half-close is out.
+    if (tunnel_ && !done()) end_tunnel_if_through();
+  }
   http::ResponseHead& response_head() { return response_; }
   void on_interim_response(http::ResponseHead& head);
   void on_response_head(http::ResponseHead& head, bool end);
@@ -87,6 +90,7 @@ class Exchange {
   // exchange_response.cc
   void prepare_response(http::ResponseHead& head);
   void start_tunnel();
+  void end_tunnel_if_through();
   void on_response_end();
   void pause_response_if_full();
 
@@ -133,6 +137,8 @@ class Exchange {
   io::Timer timer_;
   uint64_t begin_ns_ = 0;
   uint64_t try_begin_ns_ = 0;
+  uint64_t body_begin_ns_ = 0;            // Later by every time the client was not read.
+  uint64_t paused_at_ns_ = 0;
   uint64_t request_sent_ns_ = 0;          // The last byte of the head, for upstream_duration.
   uint64_t upstream_read_ns_ = 0;
   uint64_t upstream_write_ns_ = 0;

@@ -12,6 +12,7 @@ namespace {
 constexpr uint64_t kBulkBytes = 64 * 1024;
 // What may wait for a connection before the client is paused: it sits in receive buffers, which all connections live on.
 constexpr size_t kWaitingBodyMax = 4 * 1024;
+constexpr uint32_t kWaitingCopyMax = 1024;
 
 std::string_view without_port(std::string_view authority) {
   const size_t bracket = authority.rfind(']');
@@ -26,7 +27,7 @@ void Exchange::on_request_head(bool end) {
   CHECK(phase_ == Phase::kHead);
   phase_ = Phase::kWaiting;
   request_ended_ = end;
-  downstream_read_ns_ = downstream_write_ns_ = try_begin_ns_ = context_.now_ns();
+  downstream_read_ns_ = downstream_write_ns_ = try_begin_ns_ = body_begin_ns_ = context_.now_ns();
   pin_ = context_.snapshots.pin();
   if (!select_route()) return respond(404);
   arm_timer();
@@ -36,6 +37,8 @@ void Exchange::on_request_head(bool end) {
     return respond(413);
   }
   if (request_.body.kind == http::BodyKind::kKnown && request_.body.bytes >= kBulkBytes) downstream_->prefer_bulk(true);
+  // What waits to be sent is bounded for the worker as a whole; the output pool has no more to give than its limit.
+  if (context_.ring.output_pool().pressure_percent() >= kPressureFull) return respond(503);
   if (!prepare_request()) return;
   retry_.begin(route_->retry, request_.method, context_.now_ns());
   cluster_ = choose_cluster();
@@ -183,6 +186,7 @@ void Exchange::send_request(UpstreamConnection& connection) {
   request_sent_ns_ = upstream_read_ns_ = upstream_write_ns_ = context_.now_ns();
   if (request_.expect_continue && !continue_sent_ && !request_ended_) {
     continue_sent_ = true;
+    downstream_read_ns_ = body_begin_ns_ = context_.now_ns();
     downstream_->codec().send_interim(stream_, 100, {});
     downstream_->mark_dirty();
   }
@@ -224,16 +228,17 @@ void Exchange::on_request_body(io::Slice data, bool end) {
   }
   if (!tunnel_ && request_bytes_ >= kBulkBytes) downstream_->prefer_bulk(true);
   if (phase_ == Phase::kWaiting) {
-    waiting_body_.push(std::move(data));
+    // A small piece does not keep its receive buffer: byte by byte, one client would hold a buffer for each of its bytes.
+    if (data.size() <= kWaitingCopyMax) {
+      waiting_body_.append_copy(context_.ring.output_pool(), data.view());
+    } else {
+      waiting_body_.push(std::move(data));
+    }
   } else {
     forward_body(std::move(data), end);
   }
   pause_request_if_full();
-  if (tunnel_ && request_ended_ && response_ended_) {
-    end_try(upstream::Outcome::kSuccess);
-    let_go_of_upstream(false);
-    finish();
-  }
+  if (tunnel_) end_tunnel_if_through();
 }
 
 void Exchange::on_request_trailers(const http::HeaderList& trailers) {
@@ -251,6 +256,7 @@ void Exchange::pause_request_if_full() {
                                               : upstream_ != nullptr && upstream_->queued() >= context_.high_water();
   if (!full) return;
   request_paused_ = true;
+  paused_at_ns_ = context_.now_ns();
   downstream_->pause_request(stream_);
 }
 
@@ -264,7 +270,8 @@ void Exchange::on_upstream_failed(upstream::Outcome outcome, http::Error error) 
   if (response_headed_) return break_off();
   const bool malformed = error != http::Error::kNone && error != http::Error::kTruncated;
   if (!malformed && retry_.allowed(outcome, request_sent_, context_.now_ns())) {
-    if (context_.load.try_spend_retry(*cluster_, route_->retry.budget_percent, context_.now_ns())) {
+    // A dead kept-alive connection can be met once only: no load that the budget would have to bound.
+    if (stale || context_.load.try_spend_retry(*cluster_, route_->retry.budget_percent, context_.now_ns())) {
       if (stale) retry_.forget_last_endpoint();
       fresh_wanted_ = stale;
       ++route_stats().retries;

@@ -78,11 +78,11 @@ void Exchange::on_response_end() {
   response_ended_ = true;
   if (tunnel_) {
     downstream_->end_output();
-    if (!request_ended_) return;
+    return end_tunnel_if_through();
   }
   const bool server_error = status_ == 502 || status_ == 503 || status_ == 504;
   end_try(server_error ? upstream::Outcome::kServerError : upstream::Outcome::kSuccess);
-  let_go_of_upstream(request_ended_ && !tunnel_);
+  let_go_of_upstream(request_ended_);
   finish();
 }
 
@@ -98,7 +98,16 @@ void Exchange::start_tunnel() {
   downstream_->mark_dirty();
   arm_timer();
   upstream_->codec().switch_to_tunnel(upstream_->stream());
-  codec.switch_to_tunnel(stream_);   // May deliver what the client sent early.
+  codec.switch_to_tunnel(stream_);   // May deliver what the client sent early, for which it was not read any further.
+  if (phase_ != Phase::kDone && !request_paused_) downstream_->resume_request(stream_);
+}
+
+void Exchange::end_tunnel_if_through() {
+  // What the client sent last is on its way as long as the upstream's side is not shut down behind it.
+  if (!request_ended_ || !response_ended_ || !upstream_->output_ended()) return;
+  end_try(upstream::Outcome::kSuccess);
+  let_go_of_upstream(false);
+  finish();
 }
 
 }  // namespace ringway::proxy

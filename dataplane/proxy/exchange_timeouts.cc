@@ -55,11 +55,13 @@ bool Exchange::expire(uint64_t now_ns) {
   }
   if (downstream_->queued() > 0 && due(downstream_write_ns_, policy.write_stall_timeout_ns)) {
     ++context_.stats.timeouts_write;
-    break_off();
+    downstream_->drain();   // Who does not read gets no second wait for the rest.
     return true;
   }
-  if (!request_ended_ && !request_paused_) {
-    const uint64_t elapsed_ns = now_ns - begin_ns_;
+  // A client that waits for 100 (Continue), or is not read, is not slow.
+  const bool awaits_continue = request_.expect_continue && !continue_sent_;
+  if (!request_ended_ && !request_paused_ && !awaits_continue) {
+    const uint64_t elapsed_ns = now_ns - body_begin_ns_;
     const uint64_t rate = policy.body_rate_bytes_per_second_min;
     const bool too_slow = rate != 0 && elapsed_ns > kRateGraceNs && request_bytes_ < rate * (elapsed_ns / kNsPerSecond);
     if (too_slow || due(downstream_read_ns_, policy.body_timeout_ns)) {
@@ -70,6 +72,7 @@ bool Exchange::expire(uint64_t now_ns) {
   }
   if (phase_ == Phase::kWaiting && due(try_begin_ns_, timeouts.connect_ns)) {
     ++context_.stats.timeouts_connect;
+    if (pending_entry != nullptr) end_try(upstream::Outcome::kAbandoned);   // Busy is not broken: no verdict on the endpoint.
     let_go_of_upstream(false);
     on_upstream_failed(upstream::Outcome::kTimeout, http::Error::kNone);
     return phase_ == Phase::kDone;

@@ -1,5 +1,7 @@
 #include "dataplane/proxy/retry.h"
 
+#include "dataplane/proxy/context.h"
+
 namespace ringway::proxy {
 
 void Retry::begin(const route::RetryPolicy& policy, http::Method method, uint64_t now_ns) {
@@ -30,7 +32,8 @@ void Retry::forget_last_endpoint() {
 
 void Retry::keep(const io::Slice& data, io::BufferPool& output_pool) {
   if (data.empty() || !replayable_) return;
-  if (!keeps_ || kept_.size() + data.size() > policy_->replay_bytes_max) {
+  const bool scarce = output_pool.pressure_percent() >= kPressureHigh;
+  if (!keeps_ || scarce || kept_.size() + data.size() > policy_->replay_bytes_max) {
     replayable_ = false;   // Bytes go out that could not be sent again.
     kept_.clear();
     return;

@@ -37,7 +37,7 @@ void Transport::arm_receive() {
   receiving_bulk_ = bulk_;
   if (!bulk_) return context_.ring.recv(recv_, socket_, io::RecvMode::kMultishot);
   // Slow readers may hold most of the large buffers: small pieces then, for everyone.
-  const bool scarce = context_.ring.bulk_pool().pressure_percent() >= kPressureHigh;
+  const bool scarce = context_.high_water() == kHighWaterMin;
   context_.ring.recv(recv_, socket_, scarce ? io::RecvMode::kOnce : io::RecvMode::kBulk);
 }
 

@@ -149,6 +149,10 @@ void UpstreamConnection::on_transport_sent() {
   if (exchange_ != nullptr) exchange_->on_upstream_sent();
 }
 
+void UpstreamConnection::on_transport_output_ended() {
+  if (exchange_ != nullptr) exchange_->on_upstream_output_ended();
+}
+
 void UpstreamConnection::on_transport_closed() { pool_.forget(*this); }  // Frees *this.
 
 http::ResponseHead* UpstreamConnection::new_response_head(http::StreamId) {

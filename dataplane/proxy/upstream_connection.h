@@ -39,6 +39,8 @@ class UpstreamConnection final : private TransportSink, private http::ClientSink
   void resume_response();
   void end_output() { transport_.end_output(); }          // Tunnel half-close.
 
+  bool output_ended() const { return transport_.output_ended(); }
+
   bool idle() const { return state_ == State::kIdle; }
   bool connecting() const { return state_ == State::kConnecting; }
   bool reused() const { return requests_ > 1; }           // A failure before the first response byte may be the peer's keep-alive end.
@@ -64,7 +66,7 @@ class UpstreamConnection final : private TransportSink, private http::ClientSink
   void on_transport_end() override;
   void on_transport_failed(int error) override;
   void on_transport_sent() override;
-  void on_transport_output_ended() override {}
+  void on_transport_output_ended() override;
   void on_transport_closed() override;
 
   http::ResponseHead* new_response_head(http::StreamId stream) override;

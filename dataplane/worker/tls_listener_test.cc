@@ -1,0 +1,110 @@
+// A listener that speaks TLS, in front of the same scenarios.
+#include <gtest/gtest.h>
+
+#include "dataplane/tls/test_client.h"
+#include "dataplane/tls/test_keys.h"
+#include "dataplane/worker/test_stage.h"
+
+namespace ringway::worker {
+namespace {
+
+StageOptions tls_options() {
+  StageOptions options;
+  options.kind = config::ListenerKind::kHttps;
+  options.tls = tls::ServerContext::make(
+      {}, {}, tls::test::make_certificate(tls::test::KeyKind::kP256, {"a.example.com"}));
+  return options;
+}
+
+// BoringSSL's client over a simulated connection.
+struct TlsClient {
+  explicit TlsClient(Stage& stage) : tls(tls::test::ClientOptions{}), peer(stage.dial()) {
+    peer.on_connected = [this](io::SimPeer&) { go_on(); };
+    peer.on_data = [this](io::SimPeer&, std::string_view bytes) {
+      tls.feed(bytes);
+      go_on();
+    };
+  }
+  void go_on() {
+    open = open || tls.handshake();
+    if (open && !to_send.empty()) tls.write(std::exchange(to_send, {}));
+    if (open) received += tls.read();
+    const std::string out = tls.take_output();
+    if (!out.empty() && !peer.closed()) peer.write(out);
+  }
+  tls::test::Client tls;
+  io::SimPeer& peer;
+  bool open = false;
+  std::string to_send, received;
+};
+
+TEST(TlsListener, ServesRequests) {
+  StageOptions options = tls_options();
+  options.policy.hsts = "max-age=1";
+  Stage stage(options);
+  stage.servers[0]->on_request = [](io::SimPeer& peer, const std::string& request) {
+    peer.write(response_of(std::string(request.starts_with("GET /big") ? 1'000'000 : 2, 'x') + "."));
+  };
+  TlsClient client(stage);
+  client.to_send = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+  ASSERT_TRUE(stage.run_until([&] { return client.received.ends_with("xx."); }));
+  EXPECT_NE(client.received.find("trict-Transport-Security: max-age=1\r\n"), std::string::npos);
+  EXPECT_NE(stage.servers[0]->requests[0].find("https"), std::string::npos);
+  client.received.clear();
+  client.to_send = "GET /big HTTP/1.1\r\nHost: a\r\n\r\n";
+  client.go_on();
+  ASSERT_TRUE(stage.run_until([&] { return client.received.size() > 1'000'000; }));
+  EXPECT_EQ(stage.stats().tls_handshakes, 1u);
+  client.peer.close();
+  stage.run(100 * kMs);
+}
+
+TEST(TlsListener, AHandshakeHasItsTime) {
+  StageOptions options = tls_options();
+  options.policy.tls_handshake_timeout_ns = kSecond;
+  Stage stage(options);
+  io::SimPeer& silent = stage.dial();
+  stage.run(900 * kMs);
+  EXPECT_EQ(stage.stats().connections_active, 1u);
+  stage.run(300 * kMs);
+  EXPECT_EQ(stage.stats().connections_active, 0u);
+  EXPECT_EQ(stage.stats().timeouts_handshake, 1u);
+  EXPECT_TRUE(silent.ended() || silent.was_reset());
+}
+
+TEST(TlsListener, WhatIsNotTlsFails) {
+  Stage stage(tls_options());
+  io::SimPeer& client = stage.dial("SSH-2.0-OpenSSH_9.2\r\n");
+  ASSERT_TRUE(stage.run_until([&] { return client.ended() || client.was_reset(); }, kSecond));
+  EXPECT_EQ(stage.stats().tls_failures, 1u);
+}
+
+// What slow readers may hold is bounded for the worker as a whole: the output pool is not allowed to run out.
+TEST(TlsListener, ManyThatDoNotReadDoNotExhaustTheOutputPool) {
+  StageOptions options = tls_options();
+  options.ring.output.buffers_max = 1024;
+  Stage stage(options);
+  stage.servers[0]->on_request = [](io::SimPeer& peer, const std::string&) {
+    peer.write(response_of(std::string(1'000'000, 'x')));
+  };
+  std::vector<std::unique_ptr<TlsClient>> clients;
+  for (int i = 0; i < 40; ++i) {
+    clients.push_back(std::make_unique<TlsClient>(stage));
+    clients.back()->to_send = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+  }
+  ASSERT_TRUE(stage.run_until([&] {
+    return std::ranges::all_of(clients, [](const auto& client) { return client->open; });
+  }));
+  for (const auto& client : clients) {
+    client->peer.set_window(1);
+    client->peer.pause();
+  }
+  stage.run(10 * kSecond);
+  EXPECT_LT(stage.ring.output_pool().in_use(), 1024u);
+  for (const auto& client : clients) client->peer.reset();
+  stage.run(kSecond);
+  EXPECT_LT(stage.ring.output_pool().in_use(), 64u);
+}
+
+}  // namespace
+}  // namespace ringway::worker
