@@ -53,7 +53,8 @@ def verdict(result: dict) -> str:
     if target is None or row is None or row.get(target[0]) is None:
         return ""
     met = row[target[0]] <= target[1]
-    return f"ringway {target[0]} {show(float(row[target[0]]))}, target {target[1]}: {'met' if met else 'MISSED'}"
+    doubt = " (no run counted: a look, not a claim)" if row.get("counted") == 0 else ""
+    return f"ringway {target[0]} {show(float(row[target[0]]))}, target {target[1]}: {'met' if met else 'MISSED'}{doubt}"
 
 
 def machine() -> dict:
