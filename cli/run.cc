@@ -1,4 +1,5 @@
 // ringway run: a controller and a proxy as children, over a Unix socket in a private directory.
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -195,9 +196,9 @@ class Runner {
   // Spares the proxy a first connect that fails and its back-off. It would do without.
   void await_socket() const {
     constexpr int kSteps = 100;
-    const timespec step = {0, 5'000'000};
+    constexpr int kStepMs = 5;
     for (int i = 0; i < kSteps && ::access(socket_.c_str(), F_OK) != 0; ++i) {
-      ::nanosleep(&step, nullptr);
+      ::poll(nullptr, 0, kStepMs);
     }
   }
 

@@ -4,6 +4,7 @@
 
 #include <charconv>
 
+#include "base/utf8.h"
 #include "controlplane/base/base64.h"
 #include "controlplane/model/problem.h"
 #include "kubernetes/meta.pb.h"
@@ -65,7 +66,11 @@ std::expected<int32_t, DecodeError> decode_int32(const Tree& tree) {
 
 std::expected<std::string, DecodeError> decode_text(const Tree& tree, FieldDescriptor::Type type) {
   if (tree.type != Tree::Type::kString) return std::unexpected(wrong_type(tree, "a string"));
-  if (type != FieldDescriptor::TYPE_BYTES) return tree.text;
+  if (type != FieldDescriptor::TYPE_BYTES) {
+    // One such string would make proxies refuse the whole transaction that carries it.
+    if (!is_utf8(tree.text)) return std::unexpected(DecodeError{"", tree.line, "is not UTF-8 text"});
+    return tree.text;
+  }
   std::optional<std::string> bytes = base64_decode(tree.text);
   if (!bytes) return std::unexpected(DecodeError{"", tree.line, "is not base64"});
   return *std::move(bytes);
@@ -124,6 +129,7 @@ Decoded decode_map(const Tree& tree, Message& message, const FieldDescriptor& fi
   const FieldDescriptor& value = *field.message_type()->map_value();
   for (size_t i = 0; i < tree.items.size(); ++i) {
     if (tree.items[i].type == Tree::Type::kNull) continue;
+    if (!is_utf8(tree.keys[i])) return std::unexpected(DecodeError{"", tree.line, "has a key that is not UTF-8 text"});
     Message& entry = *message.GetReflection()->AddMessage(&message, &field);
     entry.GetReflection()->SetString(&entry, &key, tree.keys[i]);
     if (Decoded done = decode_scalar(tree.items[i], entry, value); !done) {

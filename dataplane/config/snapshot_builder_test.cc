@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include <functional>
 
 #include "dataplane/config/test_resources.h"
@@ -261,37 +263,41 @@ TEST_F(SnapshotBuilderTest, DefaultBackendOfAListener) {
   EXPECT_EQ(snapshot->listeners[0]->default_cluster_slot, route::kNoCluster);
 }
 
-TEST_F(SnapshotBuilderTest, RefusesWithTypeNameAndReasonAndStaysAsItWas) {
-  const auto before =
-      apply({listener("http", "0.0.0.0:8080"), listener("https", "0.0.0.0:8443", true),
-             certificate("c", {"a.com"}), table("a.com", {{"/", "x"}}), cluster("x"),
-             endpoints("x", {"10.0.0.1"})});
-  const size_t endpoints_live = registry.live();
-  const size_t slots_held = metrics.held().size();
-  const auto with = [](v1::Resource resource, const std::function<void(v1::Resource&)>& change) {
-    change(resource);
-    return resource;
-  };
-  const auto route = [&](const std::function<void(v1::Route&)>& change) {
-    return with(table("bad.com", {{"/", "x"}}),
-                [&](v1::Resource& r) { change(*r.mutable_route_table()->mutable_routes(0)); });
-  };
-  const auto bad_listener = [&](const std::function<void(v1::Listener&)>& change) {
-    return with(listener("bad", ":9"), [&](v1::Resource& r) { change(*r.mutable_listener()); });
-  };
-  const auto bad_cluster = [&](const std::function<void(v1::Cluster&)>& change) {
-    return with(cluster("bad"), [&](v1::Resource& r) { change(*r.mutable_cluster()); });
-  };
-  v1::Resource bodiless;
-  bodiless.set_name("bad");
-  struct Case {
-    std::string what;
-    v1::Resource bad;
-    v1::ResourceType type;
-    std::string reason;
-  };
-  const Case cases[] = {
-      {"no body", bodiless, v1::RESOURCE_TYPE_UNSPECIFIED, "body"},
+// What makes the builder refuse: one fault each, in a resource named "bad" (but where the name is the fault).
+struct Refusal {
+  std::string what;
+  v1::Resource bad;
+  v1::ResourceType type;
+  std::string reason;
+};
+
+v1::Resource with(v1::Resource resource, const std::function<void(v1::Resource&)>& change) {
+  change(resource);
+  return resource;
+}
+
+v1::Resource route(const std::function<void(v1::Route&)>& change) {
+  return with(table("bad.com", {{"/", "x"}}),
+              [&](v1::Resource& r) { change(*r.mutable_route_table()->mutable_routes(0)); });
+}
+
+v1::Resource bad_listener(const std::function<void(v1::Listener&)>& change) {
+  return with(listener("bad", ":9"), [&](v1::Resource& r) { change(*r.mutable_listener()); });
+}
+
+v1::Resource bad_cluster(const std::function<void(v1::Cluster&)>& change) {
+  return with(cluster("bad"), [&](v1::Resource& r) { change(*r.mutable_cluster()); });
+}
+
+v1::Resource nameless_body() {
+  v1::Resource resource;
+  resource.set_name("bad");
+  return resource;
+}
+
+std::vector<Refusal> listener_refusals() {
+  return {
+      {"no body", nameless_body(), v1::RESOURCE_TYPE_UNSPECIFIED, "body"},
       {"no name", with(cluster(""), [](v1::Resource&) {}), v1::RESOURCE_TYPE_CLUSTER, "name"},
       {"protocol", bad_listener([](v1::Listener& l) { l.set_protocol(v1::LISTENER_PROTOCOL_UDP); }),
        v1::RESOURCE_TYPE_LISTENER, "protocol"},
@@ -310,6 +316,11 @@ TEST_F(SnapshotBuilderTest, RefusesWithTypeNameAndReasonAndStaysAsItWas) {
          l.mutable_tls()->add_alpn("h2");
        }),
        v1::RESOURCE_TYPE_LISTENER, "h2"},
+  };
+}
+
+std::vector<Refusal> certificate_refusals() {
+  return {
       {"key of another",
        with(certificate("bad", {"b.com"}),
             [](v1::Resource& r) {
@@ -324,6 +335,11 @@ TEST_F(SnapshotBuilderTest, RefusesWithTypeNameAndReasonAndStaysAsItWas) {
             [](v1::Resource& r) { r.mutable_certificate()->set_chain_pem("no"); }),
        v1::RESOURCE_TYPE_CERTIFICATE, ""},
       {"certificate host", certificate("bad", {"a b"}), v1::RESOURCE_TYPE_CERTIFICATE, "a b"},
+  };
+}
+
+std::vector<Refusal> route_refusals() {
+  return {
       {"table name", with(table("bad.com", {}), [](v1::Resource& r) { r.set_name("x/y"); }),
        v1::RESOURCE_TYPE_ROUTE_TABLE, "name"},
       {"upper case host", table("Bad.com", {}), v1::RESOURCE_TYPE_ROUTE_TABLE, "Bad.com"},
@@ -367,6 +383,11 @@ TEST_F(SnapshotBuilderTest, RefusesWithTypeNameAndReasonAndStaysAsItWas) {
        v1::RESOURCE_TYPE_ROUTE_TABLE, "200..599"},
       {"rewrite", route([](v1::Route& r) { r.mutable_rewrite()->set_template_("/$host"); }),
        v1::RESOURCE_TYPE_ROUTE_TABLE, "'$'"},
+  };
+}
+
+std::vector<Refusal> cluster_refusals() {
+  return {
       {"cluster protocol",
        bad_cluster([](v1::Cluster& c) { c.set_protocol(v1::UPSTREAM_PROTOCOL_HTTP2); }),
        v1::RESOURCE_TYPE_CLUSTER, "protocol"},
@@ -391,17 +412,28 @@ TEST_F(SnapshotBuilderTest, RefusesWithTypeNameAndReasonAndStaysAsItWas) {
             [](v1::Resource& r) { r.mutable_endpoints()->mutable_endpoints(0)->set_port(0); }),
        v1::RESOURCE_TYPE_ENDPOINTS, "port"},
   };
-  for (const Case& c : cases) {
-    SCOPED_TRACE(c.what);
-    // The good ones beside it are not taken either.
-    const Rejection rejection = refuse({table("good.com", {{"/", "good"}}), cluster("good"),
-                                        endpoints("good", {"10.7.7.7"}), c.bad});
-    EXPECT_EQ(rejection.type, c.type);
-    EXPECT_EQ(rejection.name, c.bad.name());
-    EXPECT_NE(rejection.reason.find(c.reason), std::string::npos) << rejection.reason;
-    EXPECT_EQ(rejection.reason.find('\n'), std::string::npos);
-    EXPECT_EQ(registry.live(), endpoints_live);
-    EXPECT_EQ(metrics.held().size(), slots_held);
+}
+
+TEST_F(SnapshotBuilderTest, RefusesWithTypeNameAndReasonAndStaysAsItWas) {
+  const auto before =
+      apply({listener("http", "0.0.0.0:8080"), listener("https", "0.0.0.0:8443", true),
+             certificate("c", {"a.com"}), table("a.com", {{"/", "x"}}), cluster("x"),
+             endpoints("x", {"10.0.0.1"})});
+  const size_t endpoints_live = registry.live();
+  const size_t slots_held = metrics.held().size();
+  for (const auto& refusals : {listener_refusals(), certificate_refusals(), route_refusals(), cluster_refusals()}) {
+    for (const Refusal& c : refusals) {
+      SCOPED_TRACE(c.what);
+      // The good ones beside it are not taken either.
+      const Rejection rejection = refuse({table("good.com", {{"/", "good"}}), cluster("good"),
+                                          endpoints("good", {"10.7.7.7"}), c.bad});
+      EXPECT_EQ(rejection.type, c.type);
+      EXPECT_EQ(rejection.name, c.bad.name());
+      EXPECT_NE(rejection.reason.find(c.reason), std::string::npos) << rejection.reason;
+      EXPECT_EQ(rejection.reason.find('\n'), std::string::npos);
+      EXPECT_EQ(registry.live(), endpoints_live);
+      EXPECT_EQ(metrics.held().size(), slots_held);
+    }
   }
   // Nothing stuck: the next transaction gives exactly its own change.
   const auto after = apply({endpoints("x", {"10.0.0.2"})});

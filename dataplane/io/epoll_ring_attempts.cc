@@ -127,8 +127,6 @@ void EpollRing::attempt_recv(Op& op) {
 }
 
 void EpollRing::attempt_send(SendOp& op) {
-  size_t wanted = 0;
-  for (size_t i = 0; i < op.message.msg_iovlen; ++i) wanted += op.message.msg_iov[i].iov_len;
   ssize_t bytes;
   do {
     bytes = ::sendmsg(op.socket.index, &op.message, MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -32,6 +32,11 @@ inline std::string pattern(size_t bytes) {
 
 class RingSuite : public ::testing::TestWithParam<Backend> {
  protected:
+  void SetUp() override {
+    if (GetParam() != Backend::kUring) return;
+    const auto choice = choose_backend(BackendChoice::kUring);
+    if (!choice) GTEST_SKIP() << "no io_uring here: " << choice.error();
+  }
   void make(const RingOptions& options = small_options(), int family = AF_INET) {
     world_ = make_world(GetParam(), options, family);
   }

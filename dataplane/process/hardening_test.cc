@@ -79,6 +79,7 @@ TEST(HardeningTest, ExecIsRefusedAndTheRestGoesOn) {
 }
 
 TEST(HardeningTest, FilterWithoutNoNewPrivilegesIsRefusedWhenUnprivileged) {
+  if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1) GTEST_SKIP() << "started with no_new_privs, which can't be taken back";
   const Ended ended = run_forked([] {
     if (!drop_capabilities(KeepCapability::kNone)) return 1;
     const auto refused = forbid_exec();
