@@ -65,7 +65,13 @@ void ServerActor::consider(io::SimPeer& peer, std::shared_ptr<Connection> connec
   const MessageReader::Message& message = reader.message();
   if (!message.head_complete) return;
   const uint32_t id = number(MessageReader::header(message.head, "x-id"));
-  if (id == 0) return script_.violate("a request without its id reached a server: " + message.head);
+  if (id == 0) {   // A hostile client's, when it happened to be one.
+    if (!script_.hostile) return script_.violate("a request without its id reached a server: " + message.head);
+    if (!message.complete) return;
+    peer.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    reader.next();
+    return consider(peer, connection);
+  }
   if (!is_prefix(message.body, id)) return script_.violate("request body corrupted");
   if (!MessageReader::header(message.head, "x-forwarded-for")) script_.violate("no X-Forwarded-For");
   if (!message.complete) {
@@ -272,6 +278,52 @@ void ClientActor::on_cut() {
   const uint32_t generation = generation_;
   script_.ring.after(kMs, [this, generation] {
     if (generation == generation_) connect();
+  });
+}
+
+// ---- hostile client ----
+
+void HostileActor::start() {
+  io::SocketAddress from;
+  from.v4.sin_family = AF_INET;
+  from.v4.sin_addr.s_addr = htonl(0x0A020001);
+  from.v4.sin_port = htons(static_cast<uint16_t>(10000 + script_.random.below(50000)));
+  from.length = sizeof(sockaddr_in);
+  peer_ = &script_.ring.dial(target_, from);
+  if (script_.random.chance(30)) peer_->set_window(1 + script_.random.below(200));
+  if (script_.random.chance(30)) peer_->pause();
+  act();
+}
+
+std::string HostileActor::piece() {
+  static constexpr std::string_view kPieces[] = {
+      "GET / HTTP/1.1\r\nHost: evil\r\n\r\n", "POST /x HTTP/1.1\r\nHost: evil\r\nContent-Length: 5\r\n\r\n",
+      "PUT / HTTP/1.1\r\nHost: evil\r\nTransfer-Encoding: chunked\r\n\r\n", "HEAD / HTTP/1.0\r\n\r\n", "5\r\nhello\r\n",
+      "0\r\n\r\n", "ffffffffffffffff\r\n", "\r\n", "Transfer-Encoding: chunked\r\n", "Content-Length: 7\r\n",
+      "Expect: 100-continue\r\n", "Connection: Upgrade\r\nUpgrade: websocket\r\n", "GET http://a/ HTTP/1.1\r\n", "\n", ":", "hello"};
+  Random& random = script_.random;
+  if (random.chance(70)) return std::string(kPieces[random.below(std::size(kPieces))]);
+  std::string bytes(1 + random.below(random.chance(10) ? 20'000 : 50), '\0');
+  for (char& byte : bytes) byte = static_cast<char>(random.below(256));
+  return bytes;
+}
+
+void HostileActor::act() {
+  if (acts_left_-- == 0) return;
+  Random& random = script_.random;
+  if (!peer_->closed()) {
+    const uint32_t choice = random.below(100);
+    if (choice < 3) {
+      peer_->reset();
+    } else if (choice < 6) {
+      peer_->close();
+    } else {
+      for (uint32_t i = random.below(4) + 1; i > 0; --i) peer_->write(piece());
+    }
+  }
+  script_.ring.after(random.below(3000) * 1000, [this] {
+    if (acts_left_ == 0) return;
+    peer_->closed() || script_.random.chance(10) ? start() : act();
   });
 }
 

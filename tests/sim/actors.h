@@ -19,6 +19,7 @@ struct Script {
   bool calm;
   Outcome& outcome;
   uint32_t next_id = 1;
+  bool hostile = false;   // There are hostile clients.
   void violate(const std::string& what) {
     if (outcome.violation.empty()) outcome.violation = what;
   }
@@ -73,6 +74,23 @@ class ClientActor {
   std::vector<Expected> expected_;    // In order; front: the next answer's.
   bool done_ = false;
   uint32_t generation_ = 0;
+};
+
+// A client without manners: random bytes, pieces of requests in any order, leaving at any time. What it gets does not matter; what others get
+// does. It names no X-Id, by which servers know whose request they have.
+class HostileActor {
+ public:
+  HostileActor(Script& script, io::SocketAddress target) : script_(script), target_(target) {}
+  void start();
+
+ private:
+  void act();
+  std::string piece();
+
+  Script& script_;
+  io::SocketAddress target_;
+  io::SimPeer* peer_ = nullptr;
+  uint32_t acts_left_ = 40;
 };
 
 }  // namespace ringway::sim

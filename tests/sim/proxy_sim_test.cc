@@ -53,6 +53,25 @@ TEST(ProxySim, FaultsHarmNothingButTheirOwnRequests) {
   }
 }
 
+// Others' nonsense costs nobody else an answer.
+TEST(ProxySim, HostileClientsHarmNoOneOnACalmNetwork) {
+  const Range range = seeds(300);
+  for (uint64_t seed = range.first; seed < range.first + range.count; ++seed) {
+    SCOPED_TRACE(seed);
+    const Outcome outcome = run_world({.seed = seed, .calm = true, .hostile = 3});
+    ASSERT_EQ(outcome.violation, "");
+    ASSERT_EQ(outcome.responses_ok, outcome.requests_sent);
+  }
+}
+
+TEST(ProxySim, HostileClientsAmongFaults) {
+  const Range range = seeds(300);
+  for (uint64_t seed = range.first; seed < range.first + range.count; ++seed) {
+    SCOPED_TRACE(seed);
+    ASSERT_EQ(run_world({.seed = seed, .hostile = 3}).violation, "");
+  }
+}
+
 TEST(ProxySim, OneSeedIsOneSchedule) {
   for (uint64_t seed = 1; seed <= 10; ++seed) {
     EXPECT_EQ(run_world({.seed = seed}).trace_hash, run_world({.seed = seed}).trace_hash) << seed;

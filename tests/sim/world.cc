@@ -91,6 +91,7 @@ class World {
   std::unique_ptr<worker::Worker> worker_;
   std::vector<std::unique_ptr<ServerActor>> servers_;
   std::vector<std::unique_ptr<ClientActor>> clients_;
+  std::vector<std::unique_ptr<HostileActor>> hostile_;
   std::vector<std::shared_ptr<upstream::EndpointState>> endpoints_;
   uint64_t generation_ = 0;
 
@@ -188,6 +189,11 @@ Outcome World::run() {
   for (uint32_t i = 0; i < options_.clients; ++i) {
     clients_.push_back(std::make_unique<ClientActor>(script_, bound, options_.requests_per_client));
     clients_.back()->start();
+  }
+  script_.hostile = options_.hostile > 0;
+  for (uint32_t i = 0; i < options_.hostile; ++i) {
+    hostile_.push_back(std::make_unique<HostileActor>(script_, bound));
+    hostile_.back()->start();
   }
   ring_.after(random_.below(30) * kMs, [this] { swap_snapshot(); });
   turn_until([&] { return std::ranges::all_of(clients_, [](const auto& client) { return client->done(); }); }, 2'000'000);

@@ -17,6 +17,7 @@ struct WorldOptions {
   uint32_t clients = 4;
   uint32_t requests_per_client = 5;
   uint32_t servers = 3;
+  uint32_t hostile = 0;              // Clients that send nonsense beside them.
   bool swap_snapshots = true;
 };
 
