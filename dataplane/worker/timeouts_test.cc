@@ -8,7 +8,7 @@ namespace {
 
 const std::string kGet = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-TEST(Timeouts, ASlowHead) {
+TEST(SecurityRow, R36_ASlowHead) {
   StageOptions options;
   options.policy.header_timeout_ns = kSecond;
   Stage stage(options);
@@ -32,7 +32,7 @@ TEST(Timeouts, ASlowHead) {
   EXPECT_EQ(stage.stats().timeouts_header, 3u);
 }
 
-TEST(Timeouts, ASlowSecondHead) {
+TEST(SecurityRow, R36_ASlowSecondHead) {
   StageOptions options;
   options.policy.header_timeout_ns = kSecond;
   Stage stage(options);
@@ -42,7 +42,7 @@ TEST(Timeouts, ASlowSecondHead) {
   EXPECT_NE(client.received().find("HTTP/1.1 408 "), std::string::npos);
 }
 
-TEST(Timeouts, ASlowBody) {
+TEST(SecurityRow, R36_ASlowBody) {
   StageOptions options;
   options.policy.body_timeout_ns = kSecond;
   Stage stage(options);
@@ -56,7 +56,7 @@ TEST(Timeouts, ASlowBody) {
   EXPECT_EQ(stage.servers[0]->state->errors_total.load(), 0u);
 }
 
-TEST(Timeouts, ABodyBelowItsRate) {
+TEST(SecurityRow, R36_ABodyBelowItsRate) {
   StageOptions options;
   options.policy.body_rate_bytes_per_second_min = 100;
   Stage stage(options);
@@ -138,7 +138,7 @@ TEST(Timeouts, OfTheWholeRequest) {
   EXPECT_EQ(stage.stats().timeouts_total, 1u);
 }
 
-TEST(Timeouts, AReaderThatStalls) {
+TEST(SecurityRow, R36_AReaderThatStalls) {
   StageOptions options;
   options.policy.write_stall_timeout_ns = kSecond;
   Stage stage(options);

@@ -59,7 +59,7 @@ TEST(TlsListener, ServesRequests) {
   stage.run(100 * kMs);
 }
 
-TEST(TlsListener, AHandshakeHasItsTime) {
+TEST(SecurityRow, R36_AHandshakeHasItsTime) {
   StageOptions options = tls_options();
   options.policy.tls_handshake_timeout_ns = kSecond;
   Stage stage(options);
