@@ -161,7 +161,7 @@ Admin http://127.0.0.1:{ports['admin']}/metrics  /readyz?verbose  /config  /endp
 Log   {log.relative_to(ROOT)}
 
 Edit a manifest in manifests/demo and the traffic follows. For example, move web.demo.test to its next version:
-$ sed -i 's/name: web$/name: web-v2/' manifests/demo/web.yaml      # and back: git checkout manifests/demo
+$ sed -i 's/^ \{{12\}}name: web$/&-v2/' manifests/demo/web.yaml      # and back: s/-v2$//
 $ curl -H 'Host: web.demo.test' http://127.0.0.1:{ports['http']}/
 
 Ctrl-C drains and ends.""", flush=True)

@@ -14,13 +14,13 @@ class Example:
 
 EXAMPLES = [
     Example("a host with three endpoints, one of them sick", "-H 'Host: web.demo.test' http://127.0.0.1:{http}/hello", 200,
-            ['"name": "web-', '"path": "/hello"', '"X-Forwarded-For": "127.0.0.1"', '"X-Request-Id": "']),
+            ['"name": "web-', '"path": "/hello"', '"X-Forwarded-For": "127.0.0.1"', '"X-Request-ID": "']),
     Example("HTTPS with the certificate of a Secret",
             "-k --resolve secure.demo.test:{https}:127.0.0.1 https://secure.demo.test:{https}/", 200, ['"name": "web-', '"X-Forwarded-Proto": "https"']),
-    Example("its plain HTTP goes to HTTPS", "-H 'Host: secure.demo.test' http://127.0.0.1:{http}/a?b=c", 308,
+    Example("its plain HTTP goes to HTTPS", "-H 'Host: secure.demo.test' 'http://127.0.0.1:{http}/a?b=c'", 308,
             ["ocation: https://secure.demo.test:{https}/a?b=c"]),
     Example("a redirect", "-H 'Host: old.demo.test' http://127.0.0.1:{http}/", 301, ["ocation: https://www.example.com/moved"]),
-    Example("a rewritten path", "-H 'Host: rewrite.demo.test' http://127.0.0.1:{http}/api/users?page=2", 200, ['"name": "api-', '"path": "/users?page=2"']),
+    Example("a rewritten path", "-H 'Host: rewrite.demo.test' 'http://127.0.0.1:{http}/api/users?page=2'", 200, ['"name": "api-', '"path": "/users?page=2"']),
     Example("pathType Exact", "-H 'Host: paths.demo.test' http://127.0.0.1:{http}/exact", 200, ['"name": "api-']),
     Example("pathType Prefix", "-H 'Host: paths.demo.test' http://127.0.0.1:{http}/shop/shoes", 200, ['"name": "web-v2-']),
     Example("the longest Prefix wins", "-H 'Host: paths.demo.test' http://127.0.0.1:{http}/shop/cart", 200, ['"name": "chat-']),
