@@ -20,6 +20,13 @@ using namespace ringway;
 constexpr int kExitUsage = 2;
 constexpr int kExitFailure = 1;
 
+#ifdef __SANITIZE_ADDRESS__
+// The leak check at the end attaches to the process, which is what hardening forbids.
+constexpr bool kHardened = false;
+#else
+constexpr bool kHardened = true;
+#endif
+
 control::Control* running = nullptr;   // For the signal handlers; set before they are installed.
 
 void on_stop_signal(int) { running->request_stop(); }
@@ -41,23 +48,29 @@ void install_signals(control::Control& control) {
   handle(SIGPIPE, SIG_IGN);
 }
 
+void report(const std::expected<void, std::string>& hardened) {
+  if (!hardened) log_warning("{}", hardened.error());
+}
+
 // `keep`: what binding low ports takes, when no supervisor does it.
 int run_data_process(process::ProxyOptions options, process::ListenerSockets& sockets, uint32_t restarts,
                      process::KeepCapability keep) {
   setup_log({.level = options.log_level, .format = options.log_format, .program = "ringway-proxy"});
   process::install_crash_handlers("ringway-proxy");
-  if (!options.core_dumps) process::forbid_core_dumps();
+  if (kHardened && !options.core_dumps) process::forbid_core_dumps();
   const uint64_t files = process::raise_file_limit();
   options.connections_max = process::connections_for(files, options.connections_max);
   // Before io_uring is probed: with kernel.io_uring_disabled=1 it takes a capability that later threads would not have.
-  if (auto hardened = process::drop_capabilities(keep); !hardened) log_warning("{}", hardened.error());
+  if (kHardened) report(process::drop_capabilities(keep));
   const auto choice = io::choose_backend(options.io);
   if (!choice) {
     log_error("{}", choice.error());
     return kExitFailure;
   }
-  if (auto hardened = process::forbid_new_privileges(); !hardened) log_warning("{}", hardened.error());
-  if (auto hardened = process::forbid_exec(); !hardened) log_warning("{}", hardened.error());
+  if (kHardened) {
+    report(process::forbid_new_privileges());
+    report(process::forbid_exec());
+  }
   io::RingOptions ring_options;
   ring_options.entries = 256;
   ring_options.sockets_max = 8192;   // The admin endpoint's, health checks' and the controller's.
