@@ -53,6 +53,7 @@ class BufferPool {
 
   Buffer& buffer(uint32_t id) { return *buffers_[id]; }
   uint32_t total() const { return static_cast<uint32_t>(buffers_.size()); }
+  uint32_t limit() const { return options_.buffers_max; }
   uint32_t in_use() const { return in_use_; }  // Held by slices.
   uint32_t in_use_high_water() const { return high_water_; }
   // Share of the limit that slices hold now, in percent: how near the pool is to making others wait.

@@ -34,6 +34,7 @@ constexpr size_t kHighWaterMin = 4 * 1024;
 constexpr uint32_t kPressureSome = 25;   // Percent of a pool's limit.
 constexpr uint32_t kPressureHigh = 50;
 constexpr uint32_t kPressureFull = 90;   // Of the output pool: no new request is taken.
+constexpr uint32_t kMultishotReach = 32;   // MULTISHOT_MAX_RETRY of io_uring/net.c.
 constexpr uint32_t kSendVectors = 64;
 
 struct Context {
@@ -54,6 +55,13 @@ struct Context {
     const uint32_t pressure = std::max({ring.small_pool().pressure_percent(), ring.bulk_pool().pressure_percent(),
                                         ring.output_pool().pressure_percent()});
     return pressure < kPressureSome ? kHighWaterMax : pressure < kPressureHigh ? kHighWaterSome : kHighWaterMin;
+  }
+  // The kernel fills up to kMultishotReach buffers of one multishot receive before anybody can pause it. While all of them together could
+  // take half of the pool, and when much of it is taken, receives bring one buffer each: hundreds of large answers to clients that do not
+  // read would else leave none for the others.
+  bool multishot_fits() const {
+    const uint64_t receives = stats.connections_active + stats.upstream_connections_active;
+    return receives * kMultishotReach <= ring.small_pool().limit() / 2 && ring.small_pool().pressure_percent() < kPressureSome;
   }
   size_t low_water() const { return high_water() / 4; }
   std::string_view date();               // IMF-fixdate of this second (RFC 9110 section 5.6.7).

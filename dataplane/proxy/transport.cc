@@ -35,7 +35,9 @@ void Transport::arm_receive() {
   DCHECK(!recv_.in_flight);
   if (state_ != State::kOpen || paused_ || input_ended_ || failed_) return;
   receiving_bulk_ = bulk_;
-  if (!bulk_) return context_.ring.recv(recv_, socket_, io::RecvMode::kMultishot);
+  if (!bulk_) {
+    return context_.ring.recv(recv_, socket_, context_.multishot_fits() ? io::RecvMode::kMultishot : io::RecvMode::kOnce);
+  }
   // Slow readers may hold most of the large buffers: small pieces then, for everyone.
   const bool scarce = context_.high_water() == kHighWaterMin;
   context_.ring.recv(recv_, socket_, scarce ? io::RecvMode::kOnce : io::RecvMode::kBulk);

@@ -107,6 +107,18 @@ def test_slow_reader_stops_the_sender(stack, served, backend):
     eventually(lambda: backend.open_connections <= 4)  # The client is gone, so is what was asked for it.
 
 
+def test_hundreds_that_do_not_read_leave_buffers_for_the_others(stack, served):
+    """What the kernel receives for them before they can be paused must not be all there is."""
+    clients = [stack.client(receive_buffer=4096) for _ in range(300)]
+    with GoodClient(stack, served) as good:
+        for client in clients:
+            client.send(f"GET /bytes/{1 << 30} HTTP/1.1\r\nHost: {served}\r\n\r\n".encode())
+        time.sleep(8)
+    for client in clients:
+        client.close()
+    good.assert_unharmed()
+
+
 def test_slow_backend_stops_the_client(stack, backend, host):
     """The backend does not read: what the client can send is bounded."""
     stack.publish(host, backend, annotations={"proxy-body-size": "0"})
