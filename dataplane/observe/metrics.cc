@@ -3,6 +3,7 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -157,8 +158,10 @@ void add_upstream(Families& out, const WorkerStats& stats) {
   out.counter("ringway_upstream_connection_reuses_total",
               "Requests sent on a connection that had served one before.")
       .add(stats.upstream_reuses);
+  // Read while the worker changes them: the idle ones may be ahead for a moment.
   out.gauge("ringway_upstream_connections_active", "Connections to endpoints that serve a request.")
-      .add(stats.upstream_connections_active);
+      .add(stats.upstream_connections_active -
+           std::min(stats.upstream_connections_idle, stats.upstream_connections_active));
   out.gauge("ringway_upstream_connections_idle",
             "Connections to endpoints kept for the next request.")
       .add(stats.upstream_connections_idle);

@@ -152,6 +152,8 @@ TEST(MetricsTest, TextIsStrictlyWellFormed) {
   stats.routes = {some_requests(1, 2), some_requests(10, 1), some_requests(0, 0)};
   stats.request_errors[static_cast<size_t>(http::Error::kBadHost)] = 3;
   stats.small_buffers = 2048;
+  stats.upstream_connections_active = 5;
+  stats.upstream_connections_idle = 3;
   RouteSeries routes;
   const std::vector<RouteLabels> labels{
       {}, {"shop", "we\"ird\\\n", "cart"}, {"shop", "unused", "x"}};
@@ -182,6 +184,7 @@ TEST(MetricsTest, TextIsStrictlyWellFormed) {
   EXPECT_EQ(
       out.series.at(R"(ringway_certificate_expiry_timestamp_seconds{certificate="shop/tls"})"),
       1'800'000'000);
+  EXPECT_EQ(out.series.at("ringway_upstream_connections_active"), 2);  // Without the idle ones.
   EXPECT_EQ(out.series.at("ringway_workers"), 2);
   EXPECT_EQ(out.types.at("ringway_request_duration_seconds"), "histogram");
   const std::string of_none = R"({namespace="",ingress="_none",service="")";

@@ -48,7 +48,7 @@ struct WorkerStats {
   uint64_t requests_active = 0;  // Gauge.
   uint64_t upstream_connects = 0;
   uint64_t upstream_connect_failures = 0;
-  uint64_t upstream_connections_active = 0;  // Gauge.
+  uint64_t upstream_connections_active = 0;  // Gauge: open, idle ones included.
   uint64_t upstream_connections_idle = 0;    // Gauge.
   uint64_t upstream_reuses = 0;
   uint64_t ejections = 0;
