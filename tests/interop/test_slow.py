@@ -107,12 +107,19 @@ def test_slow_reader_stops_the_sender(stack, served, backend):
     eventually(lambda: backend.open_connections <= 4)  # The client is gone, so is what was asked for it.
 
 
-def test_hundreds_that_do_not_read_leave_buffers_for_the_others(stack, served):
+UPGRADE = "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+FLOOD = (b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+         b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n" + bytes(16 << 20))
+
+
+@pytest.mark.parametrize("path, fields", [(f"/bytes/{1 << 30}", ""), ("/raw/flood", UPGRADE)], ids=["bodies", "tunnels"])
+def test_hundreds_that_do_not_read_leave_buffers_for_the_others(stack, served, backend, path, fields):
     """What the kernel receives for them before they can be paused must not be all there is."""
+    backend.scripts["flood"] = FLOOD
     clients = [stack.client(receive_buffer=4096) for _ in range(300)]
     with GoodClient(stack, served) as good:
         for client in clients:
-            client.send(f"GET /bytes/{1 << 30} HTTP/1.1\r\nHost: {served}\r\n\r\n".encode())
+            client.send(f"GET {path} HTTP/1.1\r\nHost: {served}\r\n{fields}\r\n".encode())
         time.sleep(8)
     for client in clients:
         client.close()

@@ -20,6 +20,12 @@ class Load:
     def running(self) -> bool:
         return self.process.poll() is None
 
+    def end(self) -> dict:
+        """No new request; the report of all."""
+        assert self.running(), "the load ended before what it was to watch"
+        self.process.terminate()
+        return self.result()
+
     def result(self) -> dict:
         out, err = self.process.communicate(timeout=self.seconds + 60)
         assert self.process.returncode == 0, err
