@@ -151,15 +151,17 @@ void Downstream::on_request_error(http::StreamId stream, http::Error error) {
 // ---- the exchange ----
 
 void Downstream::pause_request(http::StreamId stream) {
+  held_ = true;
   codec_.pause(stream);
   transport_.pause_reading();
 }
 
 void Downstream::resume_request(http::StreamId stream) {
+  held_ = false;
   const bool nested = std::exchange(in_codec_, true);
-  codec_.resume(stream);
+  codec_.resume(stream);   // What was kept may be enough to be paused again.
   in_codec_ = nested;
-  transport_.resume_reading();
+  if (!held_) transport_.resume_reading();
   after_event();
 }
 

@@ -98,6 +98,7 @@ class Downstream final : private TransportSink, private http::ServerSink {
   State state_ = State::kServing;
   Waiting waiting_ = Waiting::kNothing;
   bool in_codec_ = false;
+  bool held_ = false;   // The request is paused.
   bool idle_ = false;
   bool closing_ = false;                    // After what is queued: close.
   uint8_t peer_size_ = 0;

@@ -101,15 +101,17 @@ void UpstreamConnection::drain() {
 }
 
 void UpstreamConnection::pause_response() {
+  held_ = true;
   codec_.pause(stream_);
   transport_.pause_reading();
 }
 
 void UpstreamConnection::resume_response() {
+  held_ = false;
   in_codec_ = true;
-  codec_.resume(stream_);   // May deliver what was kept.
+  codec_.resume(stream_);   // May deliver what was kept, which may be enough to be paused again.
   in_codec_ = false;
-  transport_.resume_reading();
+  if (!held_) transport_.resume_reading();
   settle();
 }
 

@@ -87,6 +87,7 @@ class UpstreamConnection final : private TransportSink, private http::ClientSink
   http::StreamId stream_ = 0;
   State state_ = State::kConnecting;
   bool in_codec_ = false;
+  bool held_ = false;              // The response is paused.
   bool release_pending_ = false;
   bool reuse_ = false;
   bool received_anything_ = false;
