@@ -34,6 +34,12 @@ std::string objects_text(const std::vector<model::ObjectPtr>& objects) {
   return count(objects.size(), "object") + kinds + (kinds.empty() ? "" : ")");
 }
 
+std::optional<std::string> take_config_map(std::string_view value, std::string& to) {
+  if (!translate::valid_name_option(value)) return "must be NAMESPACE/NAME";
+  to = value;
+  return std::nullopt;
+}
+
 Command command_of(translate::Options& options) {
   return {
       .synopsis = "ringway check DIR [flags]",
@@ -54,6 +60,12 @@ Command command_of(translate::Options& options) {
                    options.default_backend = value;
                    return std::nullopt;
                  }},
+                {"--configmap", "NAMESPACE/NAME", "ConfigMap with settings for everything",
+                 [&](auto value) { return take_config_map(value, options.config_map); }},
+                {"--tcp-services-configmap", "NAMESPACE/NAME", "ConfigMap of TCP ports",
+                 [&](auto value) { return take_config_map(value, options.tcp_services); }},
+                {"--udp-services-configmap", "NAMESPACE/NAME", "ConfigMap of UDP ports",
+                 [&](auto value) { return take_config_map(value, options.udp_services); }},
                 {"--default-certificate", "NAMESPACE/SECRET", "certificate for hosts without one",
                  [&](auto value) -> std::optional<std::string> {
                    if (!translate::valid_name_option(value)) return "must be NAMESPACE/SECRET";

@@ -151,7 +151,13 @@ TEST_F(CliTest, WrongUsageIsOneLineAndExitCode2) {
       {"check", "/dev/null"},
       {"check", site(), "--default-backend", "x"},
       {"config", "extra"},
-      {"config", "--admin", "x"}};
+      {"config", "--admin", "x"},
+      {"probe"},
+      {"probe", "https://127.0.0.1/"},
+      {"probe", "http://127.0.0.1/", "--status", "7"},
+      {"pause", "extra"},
+      {"install-file", "/dev/null"},
+      {"install-file", "--to", "x"}};
   for (const auto& arguments : kCases) {
     const auto [code, output] = ringway(arguments);
     EXPECT_EQ(code, 2) << output;
@@ -212,31 +218,123 @@ TEST_F(CliTest, ConfigSaysWhenNobodyAnswers) {
   EXPECT_THAT(output, HasSubstr("ringway config: http://127.0.0.1:1/config: "));
 }
 
-TEST_F(CliTest, ConfigPrintsTheAnswer) {
-  const int server = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-  socklen_t size = sizeof address;
-  ASSERT_EQ(::bind(server, reinterpret_cast<sockaddr*>(&address), size), 0);
-  ASSERT_EQ(::listen(server, 1), 0);
-  ::getsockname(server, reinterpret_cast<sockaddr*>(&address), &size);
-  std::string request(4096, '\0');
-  std::thread answer([&] {
-    const int client = ::accept(server, nullptr, nullptr);
+// A server on loopback that gives each response of a list to one connection, in order.
+class Responses {
+ public:
+  explicit Responses(std::vector<std::string> responses)
+      : server_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    sockaddr_in address{.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    socklen_t size = sizeof address;
+    EXPECT_EQ(::bind(server_, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(::listen(server_, 8), 0);
+    ::getsockname(server_, reinterpret_cast<sockaddr*>(&address), &size);
+    address_ = "127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+    thread_ = std::thread([this, responses = std::move(responses)] {
+      for (const std::string& response : responses) serve(response);
+    });
+  }
+  ~Responses() {
+    ::shutdown(server_, SHUT_RDWR);  // Ends an accept() that still waits.
+    thread_.join();
+    ::close(server_);
+  }
+  const std::string& address() const { return address_; }
+  // Of the last connection. REQUIRES: its client has ended.
+  const std::string& request() const { return request_; }
+
+ private:
+  void serve(const std::string& response) {
+    const int client = ::accept(server_, nullptr, nullptr);
+    if (client < 0) return;
+    std::string request(4096, '\0');
     request.resize(
         static_cast<size_t>(std::max<ssize_t>(::read(client, request.data(), request.size()), 0)));
-    const std::string_view response =
-        "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"listeners\"}";
+    request_ = request;
     EXPECT_EQ(::write(client, response.data(), response.size()),
               static_cast<ssize_t>(response.size()));
     ::close(client);
-  });
-  const auto [code, output] =
-      ringway({"config", "--admin", "127.0.0.1:" + std::to_string(ntohs(address.sin_port))});
-  answer.join();
-  ::close(server);
+  }
+
+  int server_;
+  std::string address_, request_;
+  std::thread thread_;
+};
+
+TEST_F(CliTest, ConfigPrintsTheAnswer) {
+  Responses server({"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{\"listeners\"}"});
+  const auto [code, output] = ringway({"config", "--admin", server.address()});
   EXPECT_EQ(code, 0);
   EXPECT_EQ(output, "{\"listeners\"}\n");
-  EXPECT_THAT(request, HasSubstr("GET /config HTTP/1.1\r\n"));
+  EXPECT_THAT(server.request(), HasSubstr("GET /config HTTP/1.1\r\n"));
+}
+
+constexpr char kNotFound[] = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+constexpr char kGood[] = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
+
+TEST_F(CliTest, ProbeComparesTheStatus) {
+  Responses server({kNotFound, kNotFound});
+  const std::string url = "http://" + server.address() + "/page";
+  const auto [code, output] = ringway({"probe", url});
+  EXPECT_EQ(code, 1);
+  EXPECT_EQ(output, "ringway probe: " + url + ": answered 404, wanted is 200\n");
+  const auto [wanted_code, wanted_output] = ringway({"probe", url, "--status=404"});
+  EXPECT_EQ(wanted_code, 0);
+  EXPECT_EQ(wanted_output, url + ": answered 404, 0 bytes\n");
+  EXPECT_THAT(server.request(), HasSubstr("GET /page HTTP/1.1\r\n"));
+}
+
+TEST_F(CliTest, ProbeTriesAgainUntilTheAnswerIsAsWanted) {
+  Responses server({kNotFound, "garbage", kGood});
+  const auto [code, output] =
+      ringway({"probe", "http://" + server.address() + "/", "--within", "60"});
+  EXPECT_EQ(code, 0) << output;
+  EXPECT_THAT(output, HasSubstr("answered 200, 3 bytes"));
+}
+
+TEST_F(CliTest, ProbeSaysWhenNobodyAnswers) {
+  const auto [code, output] = ringway({"probe", "http://127.0.0.1:1/"});
+  EXPECT_EQ(code, 1);
+  EXPECT_THAT(output, HasSubstr("ringway probe: http://127.0.0.1:1/: "));
+}
+
+TEST_F(CliTest, PauseEndsWithASignalAndWithTime) {
+  Process process({kRingway, "pause", "--seconds", "600"});
+  process.signal(SIGTERM);  // Whether it waits already or not: it ends.
+  EXPECT_THAT(process.wait(), testing::AnyOf(0, 128 + SIGTERM));
+  EXPECT_EQ(ringway({"pause", "--seconds", "0"}).first, 0);
+}
+
+TEST_F(CliTest, InstallFileCopiesWholeAndLeavesTheSameAlone) {
+  write("profile.json", "{\"a\": 1}\n");
+  const std::string from = site() + "/profile.json", to = root_ / "host/ringway/proxy.json";
+  EXPECT_EQ(ringway({"install-file", from, "--to", to}),
+            (std::pair{0, to + ": installed, 9 bytes\n"}));
+  EXPECT_EQ(fs::status(to).permissions(), fs::perms(0644));
+  EXPECT_EQ(ringway({"install-file", from, "--to", to}),
+            (std::pair{0, to + ": is there already, 9 bytes\n"}));
+  write("profile.json", "{}");
+  EXPECT_EQ(ringway({"install-file", from, "--to", to}),
+            (std::pair{0, to + ": installed, 2 bytes\n"}));
+  EXPECT_EQ(std::distance(fs::directory_iterator(fs::path(to).parent_path()), {}), 1);
+}
+
+TEST_F(CliTest, InstallFileThatStaysEndsWithASignal) {
+  write("profile.json", "{}");
+  Process process(
+      {kRingway, "install-file", site() + "/profile.json", "--to", root_ / "proxy.json", "--stay"});
+  ASSERT_TRUE(process.wait_for("installed, 2 bytes"));
+  process.signal(SIGTERM);
+  EXPECT_EQ(process.wait(), 0);
+}
+
+TEST_F(CliTest, InstallFileSaysWhatFailed) {
+  EXPECT_EQ(ringway({"install-file", "/nosuch", "--to", root_ / "x"}),
+            (std::pair{1, std::string("ringway install-file: /nosuch: cannot be read\n")}));
+  write("profile.json", "{}");
+  const auto [code, output] =
+      ringway({"install-file", site() + "/profile.json", "--to", "/dev/null/x"});
+  EXPECT_EQ(code, 1);
+  EXPECT_THAT(output, HasSubstr("ringway install-file: /dev/null: "));
 }
 
 TEST_F(CliTest, RunStartsBothAndEndsThemInOrder) {

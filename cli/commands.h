@@ -14,6 +14,9 @@ inline constexpr int kExitUsage = 2;
 int run_command(const std::vector<std::string>& arguments);
 int check_command(const std::vector<std::string>& arguments);
 int config_command(const std::vector<std::string>& arguments);
+int probe_command(const std::vector<std::string>& arguments);
+int pause_command(const std::vector<std::string>& arguments);
+int install_file_command(const std::vector<std::string>& arguments);
 
 // Prints "ringway NAME: MESSAGE (see ringway NAME --help)" and returns kExitUsage.
 int usage_error(const std::string& name, const std::string& message);

@@ -17,6 +17,11 @@ Commands:
   check DIR  print every problem of the manifests in DIR with file and line
   config     print what a running proxy is configured with
 
+For pods, whose image has no shell:
+  probe URL  request a page and compare the answer's status
+  pause      do nothing until SIGTERM
+  install-file FILE --to PATH   copy a file whole or not at all
+
 "ringway COMMAND --help" tells more. Flags of all: --help, --version.
 
 A first try, with Ingress, Service and EndpointSlice objects in ./site:
@@ -49,6 +54,9 @@ int main(int argc, char** argv) {
   if (command == "run") return run_command(rest);
   if (command == "check") return check_command(rest);
   if (command == "config") return config_command(rest);
+  if (command == "probe") return probe_command(rest);
+  if (command == "pause") return pause_command(rest);
+  if (command == "install-file") return install_file_command(rest);
   if (command == "--help" || command == "-h" || command == "help") {
     std::fputs(kHelp, stdout);
     return kExitGood;

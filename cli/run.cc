@@ -112,6 +112,17 @@ Command command_of(RunOptions& options) {
                 passed("--default-certificate", "NAMESPACE/SECRET",
                        "certificate for hosts without one; default: self-signed",
                        options.controller_flags, take_text),
+                passed("--configmap", "NAMESPACE/NAME",
+                       "ConfigMap with settings for everything: docs/configmap.md",
+                       options.controller_flags, take_text),
+                passed("--tcp-services-configmap", "NAMESPACE/NAME",
+                       "ConfigMap of TCP ports: \"9000\": \"namespace/service:port\"",
+                       options.controller_flags, take_text),
+                passed("--udp-services-configmap", "NAMESPACE/NAME", "the same for UDP",
+                       options.controller_flags, take_text),
+                passed("--stream-address", "HOST",
+                       "where those ports are bound; default 0.0.0.0", options.controller_flags,
+                       take_text),
                 {"--log-level", "LEVEL", "debug, info, warn, error or off; default info",
                  [&](auto value) {
                    std::string level;

@@ -5,7 +5,7 @@
 add_library(ringway_flags INTERFACE)
 target_compile_options(ringway_flags INTERFACE
   -Wall -Wextra -Werror -Wno-missing-field-initializers -fno-omit-frame-pointer
-  $<$<CXX_COMPILER_ID:Clang>:-D__cpp_concepts=202002L -Wno-builtin-macro-redefined>)
+  $<$<CXX_COMPILER_ID:Clang>:-D__cpp_concepts=202002L -Wno-builtin-macro-redefined -Wno-deprecated-declarations>)
 target_compile_definitions(ringway_flags INTERFACE
   RINGWAY_VERSION="${PROJECT_VERSION}"
   $<$<CONFIG:Debug>:_GLIBCXX_ASSERTIONS>)

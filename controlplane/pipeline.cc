@@ -51,8 +51,11 @@ void ProblemLog::update(const std::vector<model::Problem>& from_source,
   for (const Identity& identity : known_) {
     if (now.contains(identity) || ++gone > kLinesMax) continue;
     const auto& [object, file, field, reason, message] = identity;
-    log_info("no longer: {}: {}: {}", file.empty() ? model::to_string(object) : file,
-             field.empty() ? model::to_string(object) : field, message);
+    std::string where = file;
+    for (const std::string& part : {object.name.empty() ? "" : model::to_string(object), field}) {
+      if (!part.empty()) where += (where.empty() ? "" : ": ") + part;
+    }
+    log_info("no longer: {}: {}", where, message);
   }
   stats.problems_errors = errors;
   stats.problems_warnings = from_source.size() + from_translation.size() - errors;
@@ -80,6 +83,12 @@ void Pipeline::run(const std::atomic<bool>& stopping) {
   }
 }
 
+std::optional<translate::Preview> Pipeline::preview(const model::Object& ingress) const {
+  if (!stats_.first_batch_done) return std::nullopt;
+  const std::lock_guard lock(translator_mutex_);
+  return translator_.preview(ingress);
+}
+
 std::chrono::milliseconds Pipeline::patience() const {
   if (guard_.held() == 0) return kExpiryCheck;
   const uint64_t now = monotonic_ns();
@@ -94,8 +103,12 @@ void Pipeline::take(source::Batch batch) {
     return;
   }
   const uint64_t start_ns = monotonic_ns();
-  translate::Translation translation = translator_.apply(batch.changes, now_s());
+  translate::Translation translation = [&] {
+    const std::lock_guard lock(translator_mutex_);
+    return translator_.apply(batch.changes, now_s());
+  }();
   const uint64_t took_ns = monotonic_ns() - start_ns;
+  if (on_translation) on_translation(translation);
   ++stats_.batches;
   stats_.translate_ns_total += took_ns;
   stats_.translate_ns_last = took_ns;

@@ -1,10 +1,13 @@
 // source → translate → store → proxies, one batch after the other on one thread. While a batch is
 // translated the source collects the next.
 //
-// Thread rule: run() on a thread of its own until the source is stopped.
+// Thread rule: run() on a thread of its own until the source is stopped; preview() from any thread.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -39,6 +42,11 @@ class Pipeline {
   Pipeline(source::Source& source, translate::Options options, snapshot::RemovalGuardOptions guard,
            snapshot::Store& store, serve::DiscoveryServer& server, serve::PipelineStats& stats);
   void run(const std::atomic<bool>& stopping);
+  // Told of each translation, on the thread of run(). Set before run().
+  std::function<void(const translate::Translation&)> on_translation;
+  // What the translation would say of an Ingress, for the admission webhook; waits for the batch
+  // that is being translated. nullopt: the objects are not read yet.
+  std::optional<translate::Preview> preview(const model::Object& ingress) const;
 
  private:
   void take(source::Batch batch);
@@ -47,7 +55,8 @@ class Pipeline {
   std::chrono::milliseconds patience() const;
 
   source::Source& source_;
-  translate::Translator translator_;
+  mutable std::mutex translator_mutex_;
+  translate::Translator translator_;  // Guarded by translator_mutex_.
   snapshot::RemovalGuard guard_;
   snapshot::Store& store_;
   serve::DiscoveryServer& server_;

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "dataplane/control/control.h"
+#include "dataplane/net/client_source.h"
 #include "dataplane/process/crash.h"
 #include "dataplane/process/flags.h"
 #include "dataplane/process/hardening.h"
@@ -52,9 +53,9 @@ void report(const std::expected<void, std::string>& hardened) {
   if (!hardened) log_warning("{}", hardened.error());
 }
 
-// `keep`: what binding low ports takes, when no supervisor does it.
+// `keep`: what clients' addresses take, and binding low ports when no supervisor does it.
 int run_data_process(process::ProxyOptions options, process::ListenerSockets& sockets, uint32_t restarts,
-                     process::KeepCapability keep) {
+                     process::KeepCapabilities keep) {
   setup_log({.level = options.log_level, .format = options.log_format, .program = "ringway-proxy"});
   process::install_crash_handlers("ringway-proxy");
   if (kHardened && !options.core_dumps) process::forbid_core_dumps();
@@ -85,6 +86,8 @@ int run_data_process(process::ProxyOptions options, process::ListenerSockets& so
     return kExitFailure;
   }
   control.run();
+  // The handlers' control is gone in a moment, and the process soon after: a late signal has nothing left to ask for.
+  for (const int signal : {SIGTERM, SIGINT, SIGUSR1}) handle(signal, SIG_IGN);
   return control.exit_code();
 }
 
@@ -100,14 +103,22 @@ int main(int argc, char** argv) {
     std::printf("%s\n", options->help ? process::usage().c_str() : process::version_line().c_str());
     return 0;
   }
+  if (options->transparent_source) {
+    if (const auto may = net::may_use_client_source(); !may) {
+      std::fprintf(stderr, "ringway-proxy: --transparent-source: %s\n", may.error().c_str());
+      return kExitUsage;
+    }
+  }
+  process::KeepCapabilities keep{.transparent_source = options->transparent_source};
   if (!options->supervisor) {
     process::OwnListenerSockets sockets;
-    return run_data_process(*options, sockets, 0, process::KeepCapability::kNetBindService);
+    keep.net_bind_service = true;
+    return run_data_process(*options, sockets, 0, keep);
   }
   process::SupervisorOptions supervisor;
   supervisor.drain_timeout_ms = options->drain_timeout_seconds * 1000;
   return process::run_supervisor(supervisor, [&](process::SupervisorLink link) {
     process::SupervisorClient sockets(link.fd);
-    return run_data_process(*options, sockets, link.generation, process::KeepCapability::kNone);
+    return run_data_process(*options, sockets, link.generation, keep);
   });
 }

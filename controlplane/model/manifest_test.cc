@@ -48,6 +48,37 @@ metadata: {name: three, namespace: ignored}
   EXPECT_EQ(manifest.objects[1]->location.document, 2u);
 }
 
+TEST(Manifest, DocumentsMayBeJson) {
+  const Manifest manifest = read_manifest("a.yaml", R"(---
+{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "one"},
+ "spec": {"ports": [{"port": 80, "name": "\u0061b"}]}}
+---
+# Not JSON, but a flow mapping.
+{apiVersion: v1, kind: Service, metadata: {name: two}}
+---
+{"apiVersion": "v1", "kind": "Service", # Not JSON either.
+ "metadata": {"name": "three"}}
+---
+{"apiVersion": "v1", "kind": "Service",
+ "metadata": {"name": "four", "name": "again"}}
+---
+{"apiVersion": "v1", "kind": "Service",
+ "spec": {"ports": [{"port": "eighty"}]}, "metadata": {"name": "five"}}
+---
+{"apiVersion": "v1", "kind": "Service"
+---
+{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "six"}}
+)");
+  EXPECT_THAT(names(manifest), ElementsAre("2 Service default/one", "6 Service default/two",
+                                           "8 Service default/three", "19 Service default/six"));
+  EXPECT_EQ(std::get<kubernetes::Service>(manifest.objects[0]->body).spec().ports(0).name(), "ab");
+  const std::vector<std::string> problems = texts(manifest);
+  ASSERT_EQ(problems.size(), 3u);
+  EXPECT_THAT(problems[0], HasSubstr("a.yaml:12"));
+  EXPECT_THAT(problems[1], HasSubstr("a.yaml:15"));
+  EXPECT_THAT(problems[2], HasSubstr("a.yaml:1"));
+}
+
 TEST(Manifest, ABadDocumentCostsOnlyItself) {
   const Manifest manifest = read_manifest("a.yaml", R"(apiVersion: v1
 kind: Service

@@ -18,6 +18,8 @@ std::string_view reason_name(Reason reason) {
       return "InvalidAnnotation";
     case Reason::kUnsupportedAnnotation:
       return "UnsupportedAnnotation";
+    case Reason::kUnsupportedKey:
+      return "UnsupportedKey";
     case Reason::kClassNotFound:
       return "ClassNotFound";
     case Reason::kUnsupportedBackend:

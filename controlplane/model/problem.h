@@ -23,6 +23,7 @@ enum class Reason : uint8_t {
   kInvalidValue,           // A field's value is outside what Kubernetes allows.
   kInvalidAnnotation,      // The value of an annotation is refused; its default applies.
   kUnsupportedAnnotation,  // An annotation of the prefix that is not read.
+  kUnsupportedKey,         // A key of the controller's ConfigMap that is not read.
   kClassNotFound,          // spec.ingressClassName names no IngressClass.
   kUnsupportedBackend,     // Resource backend, protocol other than HTTP.
   kServiceNotFound,

@@ -75,7 +75,8 @@ class TreeBuilder {
 std::expected<Tree, TreeError> parse_yaml(std::string_view text, uint32_t first_line,
                                           const TreeLimits& limits);
 
-// One JSON document.
-std::expected<Tree, TreeError> parse_json(std::string_view text, const TreeLimits& limits);
+// One JSON document. `first_line`: line of the file where `text` begins.
+std::expected<Tree, TreeError> parse_json(std::string_view text, const TreeLimits& limits,
+                                          uint32_t first_line = 1);
 
 }  // namespace ringway::model

@@ -79,9 +79,10 @@ class Sax : public nlohmann::json_sax<nlohmann::json> {
 
 }  // namespace
 
-std::expected<Tree, TreeError> parse_json(std::string_view text, const TreeLimits& limits) {
+std::expected<Tree, TreeError> parse_json(std::string_view text, const TreeLimits& limits,
+                                          uint32_t first_line) {
   TreeBuilder builder(limits);
-  uint32_t line = 1;
+  uint32_t line = first_line;
   Sax sax(builder, line);
   CountingIterator begin(text.data(), &line);
   CountingIterator end(text.data() + text.size(), &line);

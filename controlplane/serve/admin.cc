@@ -3,6 +3,8 @@
 #include <CivetServer.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
@@ -79,20 +81,25 @@ std::string proxies_json(const DiscoveryServer& server, const snapshot::Store& s
 class AdminServer::Civet {
  public:
   Civet(const std::string& address, const DiscoveryServer& server, const snapshot::Store& store,
-        const PipelineStats& stats)
-      : metrics_(server, store, stats),
+        const PipelineStats& stats, NginxMetricsOptions nginx,
+        std::vector<const prometheus::Collectable*> more)
+      : metrics_(server, store, stats, std::move(nginx)),
+        more_(std::move(more)),
         health_("text/plain", [] { return std::pair(200, std::string("ok\n")); }),
         ready_("text/plain",
                [&stats] {
-                 return stats.first_batch_done
-                            ? std::pair(200, std::string("ok\n"))
-                            : std::pair(503,
-                                        std::string("not ready: the objects are not read yet\n"));
+                 const char* why = !stats.first_batch_done ? "the objects are not read yet"
+                                   : stats.api_silent      ? "the API server does not answer"
+                                                           : nullptr;
+                 return why == nullptr ? std::pair(200, std::string("ok\n"))
+                                       : std::pair(503, std::string("not ready: ") + why + "\n");
                }),
         exposition_("text/plain; version=0.0.4",
                     [this] {
-                      return std::pair(200,
-                                       prometheus::TextSerializer().Serialize(metrics_.Collect()));
+                      std::vector<prometheus::MetricFamily> all = metrics_.Collect();
+                      for (const prometheus::Collectable* part : more_)
+                        std::ranges::move(part->Collect(), std::back_inserter(all));
+                      return std::pair(200, prometheus::TextSerializer().Serialize(all));
                     }),
         proxies_("application/json",
                  [&server, &store] { return std::pair(200, proxies_json(server, store)); }),
@@ -106,6 +113,7 @@ class AdminServer::Civet {
 
  private:
   ControllerMetrics metrics_;
+  const std::vector<const prometheus::Collectable*> more_;
   Page health_;
   Page ready_;
   Page exposition_;
@@ -115,10 +123,11 @@ class AdminServer::Civet {
 
 std::expected<std::unique_ptr<AdminServer>, std::string> AdminServer::start(
     const std::string& address, const DiscoveryServer& server, const snapshot::Store& store,
-    const PipelineStats& stats) {
+    const PipelineStats& stats, NginxMetricsOptions nginx,
+    std::vector<const prometheus::Collectable*> more) {
   try {
-    return std::unique_ptr<AdminServer>(
-        new AdminServer(std::make_unique<Civet>(address, server, store, stats)));
+    return std::unique_ptr<AdminServer>(new AdminServer(
+        std::make_unique<Civet>(address, server, store, stats, std::move(nginx), std::move(more))));
   } catch (const CivetException&) {
     return std::unexpected("cannot listen on admin address " + address);
   }

@@ -2,9 +2,12 @@
 // address of its own.
 #pragma once
 
+#include <prometheus/collectable.h>
+
 #include <expected>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "controlplane/serve/metrics.h"
 #include "controlplane/serve/server.h"
@@ -16,11 +19,12 @@ std::string proxies_json(const DiscoveryServer& server, const snapshot::Store& s
 
 class AdminServer {
  public:
-  // `address`: "127.0.0.1:10256", "[::1]:10256". What is referred to outlives the server. The error
-  // is one line.
+  // `address`: "127.0.0.1:10256", "[::1]:10256". What is referred to outlives the server. `more`:
+  // of other rooms, for /metrics. The error is one line.
   static std::expected<std::unique_ptr<AdminServer>, std::string> start(
       const std::string& address, const DiscoveryServer& server, const snapshot::Store& store,
-      const PipelineStats& stats);
+      const PipelineStats& stats, NginxMetricsOptions nginx = {},
+      std::vector<const prometheus::Collectable*> more = {});
   ~AdminServer();
 
  private:

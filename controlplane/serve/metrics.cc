@@ -45,6 +45,11 @@ void add_pipeline(std::vector<prometheus::MetricFamily>& out, const PipelineStat
       stats.removals_held);
   add(family(out, "changed_timestamp_seconds", "When the configuration changed last.", kGauge),
       static_cast<double>(stats.changed_at_s));
+  add(family(
+          out, "api_silent",
+          "1: the API server has not answered for 30 s, and proxies are sent to other controllers.",
+          kGauge),
+      stats.api_silent ? 1 : 0);
   auto& problems = family(out, "problems", "Problems of the objects as they stand.", kGauge);
   add(problems, stats.problems_errors, {{"severity", "error"}});
   add(problems, stats.problems_warnings, {{"severity", "warning"}});
@@ -87,6 +92,7 @@ std::vector<prometheus::MetricFamily> ControllerMetrics::Collect() const {
   out.reserve(32);  // add_proxies() holds two at once.
   add_pipeline(out, stats_, store_);
   add_proxies(out, server_);
+  nginx_.collect(out);
   return out;
 }
 

@@ -6,8 +6,10 @@
 
 #include <atomic>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
+#include "controlplane/serve/nginx_metrics.h"
 #include "controlplane/serve/server.h"
 #include "controlplane/snapshot/store.h"
 
@@ -16,6 +18,7 @@ namespace ringway::serve {
 // Counted by the pipeline; read by scrapes.
 struct PipelineStats {
   std::atomic<bool> first_batch_done = false;
+  std::atomic<bool> api_silent = false;  // The API server has not answered for long.
   std::atomic<uint64_t> batches = 0;
   std::atomic<uint64_t> published = 0;  // Batches that changed the configuration.
   std::atomic<uint64_t> translate_ns_total = 0;
@@ -29,14 +32,15 @@ struct PipelineStats {
 class ControllerMetrics final : public prometheus::Collectable {
  public:
   ControllerMetrics(const DiscoveryServer& server, const snapshot::Store& store,
-                    const PipelineStats& stats)
-      : server_(server), store_(store), stats_(stats) {}
+                    const PipelineStats& stats, NginxMetricsOptions nginx)
+      : server_(server), store_(store), stats_(stats), nginx_(std::move(nginx), store) {}
   std::vector<prometheus::MetricFamily> Collect() const override;
 
  private:
   const DiscoveryServer& server_;
   const snapshot::Store& store_;
   const PipelineStats& stats_;
+  NginxMetrics nginx_;
 };
 
 }  // namespace ringway::serve

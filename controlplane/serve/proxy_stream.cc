@@ -60,6 +60,11 @@ void StreamRegistry::check_deadlines(uint64_t now_ns) {
   for (ProxyStream* stream : streams_) stream->check_deadline(now_ns);
 }
 
+void StreamRegistry::send_away(const std::string& why) {
+  const std::lock_guard lock(mutex_);
+  for (ProxyStream* stream : streams_) stream->send_away(why);
+}
+
 std::vector<ProxyStatus> StreamRegistry::proxies() const {
   std::vector<ProxyStatus> out;
   {
@@ -235,6 +240,11 @@ void ProxyStream::check_deadline(uint64_t now_ns) {
               greeted_ ? "answer" : "Hello");
   finish({grpc::StatusCode::DEADLINE_EXCEEDED,
           greeted_ ? "no answer to a transaction in time" : "no Hello in time"});
+}
+
+void ProxyStream::send_away(const std::string& why) {
+  const std::lock_guard lock(mutex_);
+  finish({grpc::StatusCode::UNAVAILABLE, why});
 }
 
 ProxyStatus ProxyStream::report() const {

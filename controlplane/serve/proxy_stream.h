@@ -34,6 +34,7 @@ class StreamRegistry {
   void publish();     // Opens the gate, sends what is due.
   bool open() const;  // publish() was called.
   void check_deadlines(uint64_t now_ns);
+  void send_away(const std::string& why);
   std::vector<ProxyStatus> proxies() const;
   DiscoveryServer::Totals totals() const;
   void count_refused();
@@ -56,6 +57,7 @@ class ProxyStream final : public grpc::ServerBidiReactor<v1::ProxyMessage, v1::C
 
   void send_due();
   void check_deadline(uint64_t now_ns);
+  void send_away(const std::string& why);
   ProxyStatus report() const;
   std::optional<uint64_t> floor() const;
 

@@ -178,6 +178,7 @@ std::expected<std::unique_ptr<DiscoveryServer>, std::string> DiscoveryServer::st
 DiscoveryServer::DiscoveryServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 DiscoveryServer::~DiscoveryServer() { stop(); }
 void DiscoveryServer::publish() { state_->registry.publish(); }
+void DiscoveryServer::send_away(const std::string& why) { state_->registry.send_away(why); }
 void DiscoveryServer::stop() { state_->stop(); }
 int DiscoveryServer::port() const { return state_->port; }
 std::vector<ProxyStatus> DiscoveryServer::proxies() const { return state_->registry.proxies(); }

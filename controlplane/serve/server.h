@@ -56,6 +56,9 @@ class DiscoveryServer {
   // The store has changed: sends what is due. Before the first call proxies wait for their first
   // transaction, so that a controller that still reads its objects empties nobody.
   void publish();
+  // Ends the streams there are: their proxies connect again, and may get to another controller.
+  // `why` is for their logs. Any thread.
+  void send_away(const std::string& why);
   void stop();                               // Ends all streams; idempotent.
   int port() const;                          // Bound TCP port; 0 for Unix sockets.
   std::vector<ProxyStatus> proxies() const;  // Connected now, by node id.

@@ -6,16 +6,20 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <expected>
 #include <iterator>
 #include <set>
+#include <thread>
 
 namespace ringway::source {
 namespace {
 
 using model::Reason;
+
+constexpr size_t kFilesPerThread = 16;  // A thread for fewer costs more than it saves.
 
 bool is_manifest(std::string_view name) {
   return name.ends_with(".yaml") || name.ends_with(".yml") || name.ends_with(".json");
@@ -124,16 +128,34 @@ Batch DirectoryFiles::scan(const Complete& complete) {
   }
   for (const std::string& path : gone) replace(path, std::nullopt);
   incomplete_ = false;
+  std::vector<Task> tasks;
   for (const auto& [path, file] : found) {
     const auto at = files_.find(path);
     if (at != files_.end() && at->second.identity == file.identity) continue;
     if (may_read(path, file, complete)) {
-      replace(path, read(path, file.identity, at == files_.end() ? nullptr : &at->second));
+      tasks.push_back({&path, file.identity, at == files_.end() ? nullptr : &at->second, {}});
     } else {
       incomplete_ = true;
     }
   }
+  read_all(tasks);
+  for (Task& task : tasks) replace(*task.path, std::move(task.result));
   return difference();
+}
+
+void DirectoryFiles::read_all(std::vector<Task>& tasks) const {
+  std::atomic<size_t> next{0};
+  const auto work = [&] {
+    for (size_t i = next++; i < tasks.size(); i = next++) {
+      Task& task = tasks[i];
+      task.result = read(*task.path, task.identity, task.before);
+    }
+  };
+  const size_t helpers = std::min<size_t>(tasks.size() / kFilesPerThread,
+                                          std::max(1u, std::thread::hardware_concurrency()) - 1);
+  std::vector<std::jthread> threads;
+  for (size_t i = 0; i < helpers; ++i) threads.emplace_back(work);
+  work();
 }
 
 Batch DirectoryFiles::scan_files(const std::vector<std::string>& paths) {

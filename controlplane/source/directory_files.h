@@ -1,5 +1,5 @@
 // The manifests below a directory: found, read, and compared with what was there before. Knows no
-// events and no time; one thread.
+// events and no time; one thread, which has helpers while it reads many files.
 #pragma once
 
 #include <cstdint>
@@ -69,6 +69,14 @@ class DirectoryFiles {
   void walk(const std::string& directory, std::map<std::string, Found>& found,
             std::vector<model::Problem>& problems, std::vector<std::string>& unreadable);
   File read(const std::string& path, const Identity& identity, const File* before) const;
+  // A file to be read. Files are parsed without regard to each other, so by every core.
+  struct Task {
+    const std::string* path;
+    Identity identity;
+    const File* before;  // nullptr: it is new.
+    File result;
+  };
+  void read_all(std::vector<Task>& tasks) const;
   bool may_read(const std::string& path, const Found& found, const Complete& complete) const;
   // Puts what a file says now (nullopt: it is gone) in the place of what it said before.
   void replace(const std::string& path, std::optional<File> file);

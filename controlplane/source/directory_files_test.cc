@@ -78,5 +78,29 @@ TEST(DirectoryFiles, DifferencesAddUpToAFreshLook) {
   }
 }
 
+// Many are read by several threads, a few by one.
+TEST(DirectoryFiles, ManyFilesAtOnceAreWhatTheyAreOneByOne) {
+  std::string pattern = fs::temp_directory_path() / "ringway-files-XXXXXX";
+  const fs::path root = ::mkdtemp(pattern.data());
+  DirectoryFiles one_by_one(root);
+  one_by_one.scan({});
+  Random random(7);
+  std::map<model::ObjectKey, model::ObjectPtr> expected, objects;
+  Batch last;
+  for (int i = 0; i < 300; ++i) {
+    const fs::path path = root / (std::to_string(i) + ".yaml");
+    std::ofstream(path) << draw_file(random) << "apiVersion: v1\nkind: Service\nmetadata: {name: s"
+                        << i << "}\nspec: {ports: [{port: " << i + 1 << "}]}\n";
+    last = one_by_one.scan_files({path});
+    take(last, expected);
+  }
+  DirectoryFiles at_once(root);
+  const Batch batch = at_once.scan({});
+  take(batch, objects);
+  EXPECT_GE(objects.size(), 300u);
+  EXPECT_EQ(text_of(objects, batch.problems), text_of(expected, last.problems));
+  fs::remove_all(root);
+}
+
 }  // namespace
 }  // namespace ringway::source

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
+#include <span>
 
 #include "controlplane/translate/health_annotations.h"
 #include "controlplane/translate/known_annotations.h"
@@ -13,8 +15,8 @@ namespace {
 using model::quote;
 using model::Reason;
 
-// Success may carry a warning: the value is taken, but not all that it says is done.
-using Applied = std::expected<std::string, std::string>;
+using Applied = Accepted;
+constexpr std::string_view kNotOurs = "is not an annotation of Ringway";
 constexpr auto kTaken = [] { return Applied(std::string()); };
 
 template <class T, class Effect>
@@ -58,6 +60,9 @@ Applied temporal_redirect_code(std::string_view text, Settings& to) {
 Applied rewrite_target(std::string_view text, Settings& to) {
   return apply(parse_rewrite(text), [&](std::string path) { to.rewrite_target = std::move(path); });
 }
+Applied ssl_passthrough(std::string_view text, Settings& to) {
+  return apply(parse_bool(text), [&](bool on) { to.ssl_passthrough = on; });
+}
 Applied use_regex(std::string_view text, Settings& to) {
   return apply(parse_bool(text), [&](bool on) { to.use_regex = on; });
 }
@@ -80,6 +85,7 @@ Applied body_size(std::string_view text, Settings& to) {
 Applied next_upstream(std::string_view text, Settings& to) {
   std::string ignored;
   v1::RetryPolicy retry = to.retry;
+  retry.set_off(false);
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find(' ', at), text.size());
     const std::string_view word = text.substr(at, end - at);
@@ -118,10 +124,20 @@ Applied next_upstream_timeout(std::string_view text, Settings& to) {
 }
 
 Applied backend_protocol(std::string_view text, Settings& to) {
-  if (text == "HTTP") return kTaken();
-  // Clear text to a backend that expects TLS would give requests away, so it gets none.
+  constexpr std::pair<std::string_view, BackendProtocol> kProtocols[] = {
+      {"HTTP", BackendProtocol::kHttp},
+      {"HTTPS", BackendProtocol::kHttps},
+      {"GRPC", BackendProtocol::kGrpc},
+      {"GRPCS", BackendProtocol::kGrpcs},
+      {"AUTO_HTTP", BackendProtocol::kAutoHttp}};
+  for (const auto& [name, protocol] : kProtocols) {
+    if (text != name) continue;
+    to.protocol = protocol;
+    return kTaken();
+  }
+  // Clear text to a backend that expects something else would give requests away, so it gets none.
   to.protocol_refused = true;
-  return std::unexpected("only HTTP is supported, is " + quote(text) +
+  return std::unexpected("must be HTTP, HTTPS, GRPC, GRPCS or AUTO_HTTP, is " + quote(text) +
                          "; the paths of this Ingress answer 503");
 }
 
@@ -137,6 +153,17 @@ Applied load_balance(std::string_view text, Settings& to) {
     return std::unexpected("must be \"round_robin\" or \"least_request\", is " + quote(text));
   }
   return kTaken();
+}
+
+Applied grpc_web(std::string_view text, Settings& to) {
+  return apply(parse_bool(text), [&](bool on) { to.grpc_web = on; });
+}
+Applied tunnel_idle_timeout(std::string_view text, Settings& to) {
+  return apply(parse_duration_ms(text), [&](uint32_t ms) { to.timeouts.set_tunnel_idle_ms(ms); });
+}
+Applied tunnel_lifetime(std::string_view text, Settings& to) {
+  return apply(parse_duration_ms(text),
+               [&](uint32_t ms) { to.timeouts.set_tunnel_lifetime_ms(ms); });
 }
 
 struct Row {
@@ -159,6 +186,7 @@ constexpr Row kRows[] = {
     {"proxy-read-timeout", read_timeout},
     {"proxy-send-timeout", send_timeout},
     {"rewrite-target", rewrite_target},
+    {"ssl-passthrough", ssl_passthrough},
     {"ssl-redirect", ssl_redirect},
     {"temporal-redirect", temporal_redirect},
     {"temporal-redirect-code", temporal_redirect_code},
@@ -166,12 +194,32 @@ constexpr Row kRows[] = {
 };
 static_assert(std::ranges::is_sorted(kRows, {}, &Row::name));
 
-void read_one(const std::string& key, std::string_view name, std::string_view text, Settings& to,
-              Report& report) {
+// What ingress-nginx has no name for. Sorted by name.
+constexpr std::string_view kOwnPrefix = "ringway.dev/";
+constexpr Row kOwnRows[] = {
+    {"grpc-web", grpc_web},
+    {"tunnel-idle-timeout", tunnel_idle_timeout},
+    {"tunnel-lifetime", tunnel_lifetime},
+};
+static_assert(std::ranges::is_sorted(kOwnRows, {}, &Row::name));
+
+const Row* find_row(std::span<const Row> rows, std::string_view name) {
+  const auto row = std::ranges::lower_bound(rows, name, {}, &Row::name);
+  return row == rows.end() || row->name != name ? nullptr : &*row;
+}
+
+// The name behind our own prefix when it is not a health check's, which are read elsewhere.
+std::optional<std::string_view> own_name(std::string_view key) {
+  if (!key.starts_with(kOwnPrefix)) return std::nullopt;
+  const std::string_view name = key.substr(kOwnPrefix.size());
+  return is_health_annotation(name) ? std::nullopt : std::optional(name);
+}
+
+void read_one(const std::string& key, const Row* row, std::string_view why_unknown,
+              std::string_view text, Settings& to, Report& report) {
   const std::string field = "metadata.annotations[" + key + "]";
-  const auto row = std::ranges::lower_bound(kRows, name, {}, &Row::name);
-  if (row == std::end(kRows) || row->name != name) {
-    return report.warning(field, Reason::kUnsupportedAnnotation, why_unsupported(name));
+  if (row == nullptr) {
+    return report.warning(field, Reason::kUnsupportedAnnotation, std::string(why_unknown));
   }
   const Applied applied = row->apply(text, to);
   if (!applied) {
@@ -183,12 +231,20 @@ void read_one(const std::string& key, std::string_view name, std::string_view te
 
 }  // namespace
 
+std::optional<Applied> apply_setting(std::string_view name, std::string_view text, Settings& to) {
+  const Row* row = find_row(kRows, name);
+  return row == nullptr ? std::nullopt : std::optional(row->apply(text, to));
+}
+
 Settings read_ingress_annotations(const Annotations& annotations, std::string_view prefix,
-                                  Report& report) {
-  Settings settings;
+                                  const Settings& defaults, Report& report) {
+  Settings settings = defaults;
   for (const auto& [key, text] : annotations) {
     if (std::string_view(key).starts_with(prefix)) {
-      read_one(key, std::string_view(key).substr(prefix.size()), text, settings, report);
+      const std::string_view name = std::string_view(key).substr(prefix.size());
+      read_one(key, find_row(kRows, name), why_unsupported(name), text, settings, report);
+    } else if (const auto own = own_name(key)) {
+      read_one(key, find_row(kOwnRows, *own), kNotOurs, text, settings, report);
     }
   }
   settings.health_check = read_health_check(annotations, report);
@@ -197,7 +253,21 @@ Settings read_ingress_annotations(const Annotations& annotations, std::string_vi
 
 std::optional<v1::HealthCheck> read_service_annotations(const Annotations& annotations,
                                                         Report& report) {
+  for (const auto& [key, text] : annotations) {
+    const auto own = own_name(key);
+    if (!own) continue;
+    report.warning("metadata.annotations[" + key + "]", Reason::kUnsupportedAnnotation,
+                   find_row(kOwnRows, *own) == nullptr
+                       ? std::string(kNotOurs)
+                       : "has an effect on an Ingress, not on a Service");
+  }
   return read_health_check(annotations, report);
+}
+
+std::vector<std::string_view> own_annotation_names() {
+  std::vector<std::string_view> names;
+  for (const Row& row : kOwnRows) names.push_back(row.name);
+  return names;
 }
 
 std::vector<std::string_view> ingress_annotation_names() {

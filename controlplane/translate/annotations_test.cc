@@ -23,13 +23,14 @@ struct Read {
 
 Read read(const std::string& name, const std::string& value) {
   Annotations annotations;
-  annotations[name.starts_with("health-check") ? "ringway.dev/" + name
-                                               : std::string(kPrefix) + name] = value;
+  const bool own =
+      name.starts_with("health-check") || std::ranges::count(own_annotation_names(), name) > 0;
+  annotations[(own ? "ringway.dev/" : std::string(kPrefix)) + name] = value;
   Read out;
   const model::ObjectKey key;
   const model::Location location;
   Report report(key, location, out.problems);
-  out.settings = read_ingress_annotations(annotations, kPrefix, report);
+  out.settings = read_ingress_annotations(annotations, kPrefix, Settings(), report);
   return out;
 }
 
@@ -99,6 +100,11 @@ INSTANTIATE_TEST_SUITE_P(
                  [](auto& s) { return s.balancer == v1::BALANCER_ROUND_ROBIN; }},
         GoodCase{"load-balance", "least_request",
                  [](auto& s) { return s.balancer == v1::BALANCER_LEAST_REQUEST; }},
+        GoodCase{"grpc-web", "true", [](auto& s) { return s.grpc_web; }},
+        GoodCase{"tunnel-idle-timeout", "2h",
+                 [](auto& s) { return s.timeouts.tunnel_idle_ms() == 7'200'000; }},
+        GoodCase{"tunnel-lifetime", "90s",
+                 [](auto& s) { return s.timeouts.tunnel_lifetime_ms() == 90'000; }},
         GoodCase{"health-check-path", "/up?x=1",
                  [](auto& s) { return s.health_check->http().path() == "/up?x=1"; }},
         GoodCase{"health-check-port-type", "tcp",
@@ -125,7 +131,7 @@ TEST_P(BadValue, IsReportedAndTheDefaultApplies) {
                 s.rewrite_target.empty());
     EXPECT_TRUE(s.permanent_redirect_code == 301 && s.temporal_redirect_code == 302);
     EXPECT_EQ(s.timeouts.ByteSizeLong() + s.retry.ByteSizeLong() + s.request_body_bytes_max, 0u);
-    EXPECT_TRUE(s.balancer == v1::BALANCER_UNSPECIFIED && !s.health_check);
+    EXPECT_TRUE(s.balancer == v1::BALANCER_UNSPECIFIED && !s.health_check && !s.grpc_web);
   }
 }
 
@@ -176,6 +182,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"proxy-next-upstream-tries", {"", "-1", "1001", "x"}},
         BadCase{"proxy-next-upstream-timeout", {"", "x", "-1"}},
         BadCase{"load-balance", {"", "random", "ip_hash", "round_robin "}},
+        BadCase{"grpc-web", kBadBools}, BadCase{"tunnel-idle-timeout", kBadTimes},
+        BadCase{"tunnel-lifetime", kBadTimes},
         BadCase{"health-check-path", {"", "up", "/a b", "/a\r\nHost: x", "/$x", "http://x/"}},
         BadCase{"health-check-port-type", {"", "udp", "TCP"}},
         BadCase{"health-check-host", {"", "a b", "a/b", "a\r\nb", "a\"b"}},
@@ -188,11 +196,46 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"health-check-unhealthy-threshold", {"", "0", "x"}}));
 
 TEST(Annotations, AnotherProtocolIsRefusedAndTheBackendsAreNotUsed) {
-  for (const char* value : {"HTTPS", "GRPC", "http", "", "HTTP\n"}) {
+  for (const char* value : {"FCGI", "grpc", "http", "", "HTTP\n"}) {
     const Read got = read("backend-protocol", value);
     EXPECT_TRUE(got.settings.protocol_refused) << value;
     EXPECT_EQ(got.problems.at(0).reason, model::Reason::kInvalidAnnotation);
   }
+}
+
+TEST(Annotations, ProtocolsOfBackends) {
+  const std::pair<const char*, BackendProtocol> cases[] = {
+      {"HTTP", BackendProtocol::kHttp},
+      {"HTTPS", BackendProtocol::kHttps},
+      {"GRPC", BackendProtocol::kGrpc},
+      {"GRPCS", BackendProtocol::kGrpcs},
+      {"AUTO_HTTP", BackendProtocol::kAutoHttp}};
+  for (const auto& [value, protocol] : cases) {
+    const Read got = read("backend-protocol", value);
+    EXPECT_EQ(got.settings.protocol, protocol) << value;
+    EXPECT_FALSE(got.settings.protocol_refused) << value;
+    EXPECT_TRUE(got.problems.empty()) << value;
+  }
+}
+
+TEST(Annotations, OfOurOwnPrefixEveryOneUnknownOrOutOfPlaceIsReported) {
+  Annotations annotations;
+  annotations["ringway.dev/grpc-web"] = "true";
+  annotations["ringway.dev/no-such"] = "x";
+  annotations["ringway.dev/health-check-no-such"] = "x";
+  const model::ObjectKey key;
+  const model::Location location;
+  std::vector<model::Problem> of_ingress, of_service;
+  Report ingress(key, location, of_ingress), service(key, location, of_service);
+  EXPECT_TRUE(read_ingress_annotations(annotations, kPrefix, Settings(), ingress).grpc_web);
+  read_service_annotations(annotations, service);
+  EXPECT_EQ(of_ingress.size(), 2u);
+  ASSERT_EQ(of_service.size(), 3u);
+  const auto out_of_place = std::ranges::find_if(of_service, [](const model::Problem& problem) {
+    return problem.field.find("grpc-web") != std::string::npos;
+  });
+  ASSERT_NE(out_of_place, of_service.end());
+  EXPECT_THAT(out_of_place->message, HasSubstr("not on a Service"));
 }
 
 TEST(Annotations, OtherPrefixesAreNotLookedAt) {
@@ -203,7 +246,7 @@ TEST(Annotations, OtherPrefixesAreNotLookedAt) {
   const model::ObjectKey key;
   const model::Location location;
   Report report(key, location, problems);
-  read_ingress_annotations(annotations, kPrefix, report);
+  read_ingress_annotations(annotations, kPrefix, Settings(), report);
   EXPECT_TRUE(problems.empty());
 }
 
@@ -218,10 +261,14 @@ TEST(Annotations, EveryOneIsDocumentedAndNoOther) {
   for (const std::string_view name : health_annotation_names()) {
     EXPECT_THAT(documentation, HasSubstr("| `ringway.dev/" + std::string(name) + "` |"));
   }
+  for (const std::string_view name : own_annotation_names()) {
+    EXPECT_THAT(documentation, HasSubstr("| `ringway.dev/" + std::string(name) + "` |"));
+  }
   size_t rows = 0;
   for (size_t at = 0; (at = documentation.find("\n| `", at)) != std::string::npos; ++at) ++rows;
-  const size_t general = 3;  // The class annotations and the label.
-  EXPECT_EQ(rows, ingress_annotation_names().size() + health_annotation_names().size() + general);
+  const size_t general = 4;  // The class annotations, the label and the port's field.
+  EXPECT_EQ(rows, ingress_annotation_names().size() + health_annotation_names().size() +
+                      own_annotation_names().size() + general);
 }
 
 TEST(Values, Hosts) {

@@ -1,10 +1,16 @@
 #include "controlplane/translate/classes.h"
 
+#include <algorithm>
+
 namespace ringway::translate {
 
 void Classes::add(const kubernetes::IngressClass& object, const Options& options) {
   const std::string& name = object.metadata().name();
-  if (object.spec().controller() != options.controller_name) {
+  const bool by_controller =
+      std::ranges::find(options.controller_names, object.spec().controller()) !=
+      options.controller_names.end();
+  const bool by_name = options.class_by_name && name == options.class_name;
+  if (!by_controller && !by_name) {
     others.insert(name);
     return;
   }
@@ -25,10 +31,14 @@ bool is_ours(const kubernetes::Ingress& ingress, const Classes& classes, const O
     const std::string& name = ingress.spec().ingress_class_name();
     if (classes.ours.contains(name)) return true;
     if (!classes.others.contains(name)) {
+      std::string controllers;
+      for (const std::string& controller : options.controller_names) {
+        controllers += (controllers.empty() ? "" : " or ") + model::quote(controller);
+      }
       report.error("spec.ingressClassName", model::Reason::kClassNotFound,
                    "there is no IngressClass " + model::quote(name) +
-                       "; the Ingress is served when one with controller " +
-                       model::quote(options.controller_name) + " exists");
+                       "; the Ingress is served when one with controller " + controllers +
+                       " exists");
     }
     return false;
   }

@@ -12,7 +12,7 @@ namespace ringway::translate {
 
 // Every IngressClass, as far as selection needs it.
 struct Classes {
-  std::set<std::string, std::less<>> ours;  // spec.controller is Options.controller_name.
+  std::set<std::string, std::less<>> ours;  // of Options.controller_names, or by name.
   std::set<std::string, std::less<>> others;
   bool default_is_ours =
       false;  // One of ours has ingressclass.kubernetes.io/is-default-class "true".

@@ -38,7 +38,10 @@ std::string_view why_refused(const in6_addr& address, const Options& options) {
   return "";
 }
 
-bool is_tcp(const std::string& protocol) { return protocol.empty() || protocol == "TCP"; }
+const std::string& protocol_of(const std::string& protocol) {
+  static const std::string kTcp = "TCP";
+  return protocol.empty() ? kTcp : protocol;
+}
 
 std::vector<uint32_t> matching_ports(const kubernetes::EndpointSlice& slice,
                                      const kubernetes::ServicePort& port) {
@@ -46,7 +49,8 @@ std::vector<uint32_t> matching_ports(const kubernetes::EndpointSlice& slice,
   for (const kubernetes::EndpointPort& candidate : slice.ports()) {
     const bool same = port.name().empty() || candidate.name() == port.name();
     const bool valid = candidate.port() > 0 && candidate.port() <= 65535;
-    if (is_tcp(candidate.protocol()) && same && valid) {
+    const bool fits = protocol_of(candidate.protocol()) == protocol_of(port.protocol());
+    if (fits && same && valid) {
       numbers.push_back(static_cast<uint32_t>(candidate.port()));
     }
   }
@@ -140,7 +144,8 @@ v1::Endpoints collect_endpoints(const model::Object& service, const kubernetes::
                    "has no EndpointSlice (label kubernetes.io/service-name); its paths answer 503");
   } else if (!any_port) {
     report.warning("spec.ports", Reason::kNoEndpointSlice,
-                   "no EndpointSlice has a TCP port" + named + "; its paths answer 503");
+                   "no EndpointSlice has a " + protocol_of(port.protocol()) + " port" + named +
+                       "; its paths answer 503");
   }
   std::ranges::sort(found, [](const auto& a, const auto& b) { return rank(a) < rank(b); });
   v1::Endpoints out;

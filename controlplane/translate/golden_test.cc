@@ -39,6 +39,16 @@ Options options_of(const std::string& text) {
       options.loopback_endpoints = true;
     else if (word == "external_names")
       options.external_names = true;
+    else if (word == "ssl_passthrough")
+      options.ssl_passthrough = true;
+    else if (word == "use_proxy_protocol")
+      options.use_proxy_protocol = true;
+    else if (word.starts_with("config_map="))
+      options.config_map = value;
+    else if (word.starts_with("tcp_services="))
+      options.tcp_services = value;
+    else if (word.starts_with("udp_services="))
+      options.udp_services = value;
     else if (word == "no_https")
       options.https_addresses.clear();
     else if (word.starts_with("default_backend="))

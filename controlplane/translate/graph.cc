@@ -1,6 +1,7 @@
 #include "controlplane/translate/graph.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "controlplane/base/hash.h"
@@ -36,7 +37,8 @@ void sort_once(std::vector<model::Problem>& problems) {
 }  // namespace
 
 Translator::Graph::Graph(Options options, LastGood last_good)
-    : options_(std::move(options)),
+    : given_(std::move(options)),
+      options_(given_),
       last_good_(std::move(last_good)),
       all_problems_(std::make_shared<std::vector<model::Problem>>()) {
   if (const auto backend = parse_backend_option(options_.default_backend)) {
@@ -59,6 +61,8 @@ Translation Translator::Graph::apply(const model::Changes& changes, int64_t now_
   for (const model::ObjectKey& key : changes.removals) take(key, nullptr);
   for (const model::ObjectPtr& object : changes.upserts) take(object->key, object);
   if (classes_dirty_) read_classes();
+  if (config_dirty_) read_config();
+  if (streams_dirty_) read_streams();
   for (const Id& id : dirty_ingresses_) replace_facts(id);
   dirty_ingresses_.clear();
   translate_dirty();
@@ -74,6 +78,12 @@ Translation Translator::Graph::apply(const model::Changes& changes, int64_t now_
   upserts_.clear();
   removals_.clear();
   out.problems = all_problems_;
+  const auto& config_maps = objects_[static_cast<size_t>(Kind::kConfigMap)];
+  if (const auto at = config_maps.find(options_.config_map); at != config_maps.end()) {
+    out.config_map = at->second;
+  }
+  out.served = std::exchange(served_, {});
+  out.unserved = std::exchange(unserved_, {});
   return out;
 }
 
@@ -106,6 +116,8 @@ void Translator::Graph::take(const model::ObjectKey& key, model::ObjectPtr objec
       dirty_secrets_.insert(id);
       break;
     case Kind::kConfigMap:
+      if (id == options_.tcp_services || id == options_.udp_services) streams_dirty_ = true;
+      if (id == options_.config_map) config_dirty_ = true;
       break;
   }
   if (object == nullptr) {
@@ -156,15 +168,62 @@ void Translator::Graph::read_classes() {
   }
 }
 
+void Translator::Graph::read_config() {
+  config_dirty_ = false;
+  const Id& id = given_.config_map;
+  if (id.empty()) return;
+  std::map<std::string, std::string> data;
+  std::vector<model::Problem> problems;
+  GlobalSettings global;
+  if (const model::Object* object = find(Kind::kConfigMap, id)) {
+    const auto& map = std::get<kubernetes::ConfigMap>(object->body).data();
+    data.insert(map.begin(), map.end());
+    global = read_config_map(*object, problems);
+  } else {
+    problems.push_back({.object = key_of(Kind::kConfigMap, id),
+                        .reason = Reason::kInvalidValue,
+                        .severity = model::Severity::kWarning,
+                        .message = "does not exist, but --configmap names it: defaults apply"});
+  }
+  set_problems({UnitKind::kConfig, ""}, std::move(problems));
+  if (config_data_ == data) return;
+  config_data_ = std::move(data);
+  global_ = std::move(global);
+  options_.use_proxy_protocol = global_.use_proxy_protocol.value_or(given_.use_proxy_protocol);
+  options_.proxy_real_ip_cidrs = global_.proxy_real_ip_cidrs.empty() ? given_.proxy_real_ip_cidrs
+                                                                     : global_.proxy_real_ip_cidrs;
+  options_.proxy_protocol_timeout_ms = global_.proxy_protocol_timeout_ms;
+  // All of it depends on these; what comes out the same is not sent again.
+  listeners_dirty_ = true;
+  for (const auto& [name, object] : objects_[static_cast<size_t>(Kind::kIngress)]) {
+    dirty_ingresses_.insert(name);
+  }
+  for (const auto& [name, object] : objects_[static_cast<size_t>(Kind::kService)]) {
+    dirty_services_.insert(name);
+  }
+}
+
 void Translator::Graph::replace_facts(const Id& id) {
+  bool was_served = false;
   if (const auto before = ingresses_.find(id); before != ingresses_.end()) {
+    was_served = before->second.served;
     link(before->second, false);
     ingresses_.erase(before);
   }
-  const model::Object* object = find(Kind::kIngress, id);
-  if (object == nullptr) return set_problems({UnitKind::kIngress, id}, {});
+  const auto& all = objects_[static_cast<size_t>(Kind::kIngress)];
+  const auto at = all.find(id);
+  const model::Object* object = at == all.end() ? nullptr : at->second.get();
+  if (object == nullptr) {
+    if (was_served) unserved_.push_back(key_of(Kind::kIngress, id));
+    return set_problems({UnitKind::kIngress, id}, {});
+  }
   IngressFacts& facts = ingresses_[id];
-  facts = read_ingress(*object, classes_, options_);
+  facts = read_ingress(*object, classes_, options_, global_.defaults);
+  if (facts.served) {
+    served_.push_back(at->second);
+  } else if (was_served) {
+    unserved_.push_back(facts.key);
+  }
   set_problems({UnitKind::kIngress, id}, std::move(facts.problems));
   facts.problems.clear();
   link(facts, true);
@@ -187,6 +246,14 @@ void Translator::Graph::link(const IngressFacts& facts, bool add) {
     in_index(by_service_, service);
     dirty_services_.insert(service);
   };
+  if (facts.settings.ssl_passthrough) {
+    listeners_dirty_ = true;
+    if (add) {
+      passing_.insert(&facts);
+    } else {
+      passing_.erase(&facts);
+    }
+  }
   for (const std::string& host : facts.hosts) in_index(by_host_, host);
   dirty_hosts_.insert(facts.hosts.begin(), facts.hosts.end());
   for (const PathFact& path : facts.paths) use_service(path.backend);
@@ -310,6 +377,7 @@ Translator::~Translator() = default;
 Translation Translator::apply(const model::Changes& changes, int64_t now_s) {
   return graph_->apply(changes, now_s);
 }
+Preview Translator::preview(const model::Object& ingress) const { return graph_->preview(ingress); }
 const LastGood& Translator::last_good() const { return graph_->last_good(); }
 
 }  // namespace ringway::translate

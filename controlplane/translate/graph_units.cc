@@ -13,9 +13,9 @@ using model::Reason;
 void Translator::Graph::translate_dirty() {
   for (const std::string& host : dirty_hosts_) redo_host(host);
   dirty_hosts_.clear();
-  const Id default_service =
-      default_backend_ ? default_backend_ns_ + "/" + default_backend_->service : "";
-  listeners_dirty_ = listeners_dirty_ || dirty_services_.contains(default_service);
+  listeners_dirty_ = listeners_dirty_ || std::ranges::any_of(dirty_services_, [this](const Id& id) {
+                       return listener_services_.contains(id);
+                     });
   for (const Id& id : dirty_services_) redo_service(id);
   dirty_services_.clear();
   for (const Id& id : dirty_secrets_) redo_secret(id);
@@ -24,21 +24,25 @@ void Translator::Graph::translate_dirty() {
   listeners_dirty_ = false;
 }
 
-std::expected<std::string, Refusal> Translator::Graph::resolve(const std::string& ns,
-                                                               const BackendRef& ref) const {
+std::expected<BackendClusters, Refusal> Translator::Graph::resolve(
+    const std::string& ns, const BackendRef& ref, const Settings* settings) const {
   const model::Object* object = find(Kind::kService, ns + "/" + ref.service);
   const auto* service = object == nullptr ? nullptr : &std::get<kubernetes::Service>(object->body);
   const auto port = find_port(service, ns, ref, options_);
   if (!port) return std::unexpected(port.error());
-  return cluster_name(ns, ref.service, (*port)->port());
+  const ClusterKinds kinds = cluster_kinds(**port, settings);
+  const auto name = [&](ClusterKind kind) {
+    return cluster_name(ns, ref.service, (*port)->port(), kind);
+  };
+  return BackendClusters{name(kinds.kind), kinds.https ? name(*kinds.https) : std::string()};
 }
 
 void Translator::Graph::redo_host(const std::string& host) {
   std::vector<v1::Resource> resources;
   std::vector<model::Problem> problems;
   if (const auto users = by_host_.find(host); users != by_host_.end()) {
-    const ResolveBackend resolver = [this](const std::string& ns, const BackendRef& ref) {
-      return resolve(ns, ref);
+    const ResolveBackend resolver = [this](const IngressFacts& ingress, const BackendRef& ref) {
+      return resolve(ingress.key.ns, ref, &ingress.settings);
     };
     v1::RouteTable table =
         translate_host(host, users->second, by_tls_host_.contains(host), resolver, problems);
@@ -57,7 +61,8 @@ void Translator::Graph::redo_service(const Id& id) {
   if (const model::Object* object = find(Kind::kService, id)) {
     std::vector<ServiceUse> uses;
     const auto use = [&](const IngressFacts& ingress, const BackendRef& ref) {
-      const bool sent = !ingress.settings.protocol_refused && !ingress.redirects();
+      const bool passes = options_.ssl_passthrough && ingress.settings.ssl_passthrough;
+      const bool sent = passes || (!ingress.settings.protocol_refused && !ingress.redirects());
       if (sent && ref.service == object->key.name) uses.push_back({&ref, &ingress.settings});
     };
     if (const auto users = by_service_.find(id); users != by_service_.end()) {
@@ -69,27 +74,31 @@ void Translator::Graph::redo_service(const Id& id) {
     if (default_backend_ && id == default_backend_ns_ + "/" + default_backend_->service) {
       uses.push_back({&*default_backend_, nullptr});
     }
+    use_streams(id, uses);
     std::vector<const model::Object*> slices;
     if (const auto at = slices_of_.find(id); at != slices_of_.end()) {
       for (const Id& slice : at->second) slices.push_back(find(Kind::kEndpointSlice, slice));
     }
-    if (!uses.empty()) resources = translate_service(*object, uses, slices, options_, problems);
+    if (!uses.empty()) resources = translate_service(*object, uses, slices, options_, global_.pool, problems);
   }
   publish({UnitKind::kService, id}, std::move(resources), std::move(problems));
 }
 
-// The oldest Ingress that gives `host` a certificate decides which. Returns it when that is not the
-// one of Secret `id`, nullptr when it is.
-const IngressFacts* Translator::Graph::other_owner(const std::string& host, const Id& id) const {
-  const auto users = by_tls_host_.find(host);
-  if (users == by_tls_host_.end()) return nullptr;
-  for (const IngressFacts* user : users->second) {
+const IngressFacts* certificate_owner_other_than(const ByAge& users, const std::string& host,
+                                                 const std::string& secret) {
+  for (const IngressFacts* user : users) {
     for (const TlsFact& tls : user->tls) {
       if (tls.secret.empty() || std::ranges::find(tls.hosts, host) == tls.hosts.end()) continue;
-      return user->key.ns + "/" + tls.secret == id ? nullptr : user;
+      return user->key.ns + "/" + tls.secret == secret ? nullptr : user;
     }
   }
   return nullptr;
+}
+
+const IngressFacts* Translator::Graph::other_owner(const std::string& host, const Id& id) const {
+  const auto users = by_tls_host_.find(host);
+  return users == by_tls_host_.end() ? nullptr
+                                     : certificate_owner_other_than(users->second, host, id);
 }
 
 std::vector<CertificateUse> Translator::Graph::certificate_uses(
@@ -141,10 +150,12 @@ void Translator::Graph::redo_secret(const Id& id) {
 void Translator::Graph::redo_listeners() {
   std::vector<model::Problem> problems;
   std::string cluster;
+  listener_services_.clear();
   if (default_backend_) {
-    auto resolved = resolve(default_backend_ns_, *default_backend_);
+    listener_services_.insert(default_backend_ns_ + "/" + default_backend_->service);
+    auto resolved = resolve(default_backend_ns_, *default_backend_, nullptr);
     if (resolved) {
-      cluster = *std::move(resolved);
+      cluster = std::move(resolved->cluster);
     } else {
       problems.push_back(
           {.object = {Kind::kService, default_backend_ns_, default_backend_->service},
@@ -152,7 +163,10 @@ void Translator::Graph::redo_listeners() {
            .message = "default backend: " + resolved.error().message});
     }
   }
-  publish({UnitKind::kListeners, ""}, translate_listeners(options_, cluster), std::move(problems));
+  std::vector<v1::Resource> resources = translate_listeners(options_, global_, cluster);
+  add_passthrough(resources, problems);
+  add_streams(resources, problems);
+  publish({UnitKind::kListeners, ""}, std::move(resources), std::move(problems));
 }
 
 }  // namespace ringway::translate

@@ -15,7 +15,8 @@ struct Draft {
   v1::HealthCheck check;
   v1::HttpCheck http;
   bool has_path = false;
-  bool tcp = false;
+  std::string grpc_service;
+  std::string port_type = "http";
 };
 
 using Applied = Value<void>;
@@ -74,10 +75,21 @@ Applied unhealthy_threshold(std::string_view text, Draft& to) {
   return {};
 }
 Applied port_type(std::string_view text, Draft& to) {
-  if (text != "http" && text != "tcp") {
-    return std::unexpected("must be \"http\" or \"tcp\", is " + model::quote(text));
+  if (text != "http" && text != "tcp" && text != "grpc") {
+    return std::unexpected("must be \"http\", \"tcp\" or \"grpc\", is " + model::quote(text));
   }
-  to.tcp = text == "tcp";
+  to.port_type = text;
+  return {};
+}
+Applied grpc_service(std::string_view text, Draft& to) {
+  const bool name = std::ranges::all_of(text, [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           c == '.' || c == '_' || c == '-' || c == '/';
+  });
+  if (text.empty() || text.size() > 256 || !name) {
+    return std::unexpected("must be the name of a gRPC service, is " + model::quote(text));
+  }
+  to.grpc_service = text;
   return {};
 }
 
@@ -89,6 +101,7 @@ struct Row {
 constexpr Row kRows[] = {
     {"health-check-body", body},
     {"health-check-expected-status", expected_status},
+    {"health-check-grpc-service", grpc_service},
     {"health-check-healthy-threshold", healthy_threshold},
     {"health-check-host", host},
     {"health-check-interval", interval},
@@ -101,6 +114,8 @@ static_assert(std::ranges::is_sorted(kRows, {}, &Row::name));
 
 }  // namespace
 
+bool is_health_annotation(std::string_view name) { return name.starts_with("health-check-"); }
+
 std::optional<v1::HealthCheck> read_health_check(const Annotations& annotations, Report& report) {
   Draft draft;
   bool any = false;
@@ -108,6 +123,7 @@ std::optional<v1::HealthCheck> read_health_check(const Annotations& annotations,
     if (!key.starts_with(kPrefix)) continue;
     const std::string field = "metadata.annotations[" + key + "]";
     const std::string_view name = std::string_view(key).substr(kPrefix.size());
+    if (!is_health_annotation(name)) continue;
     const auto row = std::ranges::lower_bound(kRows, name, {}, &Row::name);
     if (row == std::end(kRows) || row->name != name) {
       report.warning(field, Reason::kUnsupportedAnnotation, "is not an annotation of Ringway");
@@ -118,16 +134,19 @@ std::optional<v1::HealthCheck> read_health_check(const Annotations& annotations,
       report.error(field, Reason::kInvalidAnnotation, done.error());
     }
   }
-  if (!draft.tcp && !draft.has_path) {
+  if (draft.port_type == "http" && !draft.has_path) {
     if (any) {
       report.warning("metadata.annotations[ringway.dev/health-check-path]",
                      Reason::kInvalidAnnotation,
-                     "no health check without a path, or health-check-port-type \"tcp\"");
+                     "no health check without a path, or health-check-port-type \"tcp\" or \"grpc\"");
     }
     return std::nullopt;
   }
-  if (draft.tcp) {
+  if (draft.port_type == "tcp") {
     draft.check.mutable_tcp();
+  } else if (draft.port_type == "grpc") {
+    draft.check.mutable_grpc()->set_service(draft.grpc_service);
+    draft.check.mutable_grpc()->set_host(draft.http.host());
   } else {
     *draft.check.mutable_http() = std::move(draft.http);
   }

@@ -44,7 +44,8 @@ class World {
     if (kind < 40) return make(Kind::kIngress, 6, ingress());
     if (kind < 60) return make(Kind::kService, 4, service());
     if (kind < 85) return make(Kind::kEndpointSlice, 5, slice());
-    if (kind < 95)
+    if (kind < 90) return make(Kind::kConfigMap, 2, config_map());
+    if (kind < 96)
       return make(Kind::kSecret, 3,
                   secrets_[random_.below(static_cast<uint32_t>(secrets_.size()))]);
     return make(Kind::kIngressClass, 2, ingress_class());
@@ -98,6 +99,7 @@ class World {
     set("load-balance", pick({"round_robin", "least_request", "ewma"}), 20);
     set("permanent-redirect", "https://x.example.com", 5);
     set("backend-protocol", "GRPC", 5);
+    set("ssl-passthrough", "true", 15);
     if (random_.chance(10)) annotations["ringway.dev/health-check-path"] = "/" + name(3);
     if (random_.chance(30))
       out.mutable_metadata()->set_creation_timestamp("2024-01-0" +
@@ -133,6 +135,22 @@ class World {
       auto& port = *out.mutable_spec()->add_ports();
       port.set_name(pick({"http", "admin"}));
       port.set_port(static_cast<int32_t>(80 + random_.below(2)));
+      if (random_.chance(20)) port.set_protocol("UDP");
+    }
+    return out;
+  }
+
+  kubernetes::ConfigMap config_map() {
+    kubernetes::ConfigMap out;
+    for (uint32_t i = random_.below(4); i > 0; --i) {
+      (*out.mutable_data())[pick({"53", "9000", "9001", "80", "x"})] =
+          pick({"default", "other"}) + "/" + name(4) + ":" + pick({"80", "http", "admin:PROXY", "81::PROXY", ""});
+    }
+    for (uint32_t i = random_.below(4); i > 0; --i) {
+      (*out.mutable_data())[pick({"ssl-redirect", "proxy-body-size", "keep-alive", "hsts",
+                                  "upstream-keepalive-timeout", "use-proxy-protocol",
+                                  "proxy-real-ip-cidr", "proxy-stream-timeout", "main-snippet"})] =
+          pick({"true", "false", "75", "1m", "10.0.0.0/8", ""});
     }
     return out;
   }
@@ -193,6 +211,10 @@ TEST(TranslatorIncremental, EqualsATranslationFromScratch) {
     Options options;
     options.classless = seed % 2 == 0 ? Classless::kServedWithoutClasses : Classless::kServed;
     options.external_names = seed % 3 == 0;
+    options.tcp_services = "default/a";
+    if (seed % 3 != 1) options.config_map = "default/a";
+    options.udp_services = seed % 2 == 0 ? "default/b" : "other/a";
+    options.ssl_passthrough = seed % 2 == 0;
     if (seed % 4 == 1) options.default_backend = "default/a:http";
     if (seed % 4 == 2) options.default_certificate = "default/b";
     Translator incremental(options);

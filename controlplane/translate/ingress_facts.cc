@@ -186,7 +186,7 @@ bool Older::operator()(const IngressFacts* a, const IngressFacts* b) const {
 }
 
 IngressFacts read_ingress(const model::Object& object, const Classes& classes,
-                          const Options& options) {
+                          const Options& options, const Settings& defaults) {
   const auto& ingress = std::get<kubernetes::Ingress>(object.body);
   IngressFacts facts;
   facts.key = object.key;
@@ -196,7 +196,7 @@ IngressFacts read_ingress(const model::Object& object, const Classes& classes,
   facts.served = is_ours(ingress, classes, options, reader.report());
   if (!facts.served) return facts;
   facts.settings = read_ingress_annotations(ingress.metadata().annotations(),
-                                            options.annotation_prefix, reader.report());
+                                            options.annotation_prefix, defaults, reader.report());
   reader.read();
   return facts;
 }

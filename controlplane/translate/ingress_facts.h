@@ -71,6 +71,6 @@ struct Older {
 };
 
 IngressFacts read_ingress(const model::Object& object, const Classes& classes,
-                          const Options& options);
+                          const Options& options, const Settings& defaults);
 
 }  // namespace ringway::translate

@@ -132,7 +132,6 @@ constexpr std::string_view kNames[] = {
     "session-cookie-samesite",
     "session-cookie-secure",
     "ssl-ciphers",
-    "ssl-passthrough",
     "ssl-prefer-server-ciphers",
     "ssl-redirect",
     "stream-snippet",

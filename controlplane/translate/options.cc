@@ -1,6 +1,9 @@
 #include "controlplane/translate/options.h"
 
+#include <arpa/inet.h>
+
 #include <charconv>
+#include <string>
 
 #include "controlplane/model/manifest.h"
 
@@ -10,6 +13,20 @@ bool valid_name_option(std::string_view text) {
   const size_t slash = text.find('/');
   return slash != std::string_view::npos && model::valid_name(text.substr(0, slash)) &&
          model::valid_name(text.substr(slash + 1));
+}
+
+bool valid_cidr(std::string_view text) {
+  const size_t slash = text.find('/');
+  const std::string host(text.substr(0, slash));
+  in_addr v4{};
+  in6_addr v6{};
+  const bool is_v4 = inet_pton(AF_INET, host.c_str(), &v4) == 1;
+  if (!is_v4 && inet_pton(AF_INET6, host.c_str(), &v6) != 1) return false;
+  if (slash == std::string_view::npos) return true;
+  const std::string_view digits = text.substr(slash + 1);
+  uint32_t bits = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), bits);
+  return error == std::errc() && end == digits.data() + digits.size() && bits <= (is_v4 ? 32u : 128u);
 }
 
 std::optional<BackendOption> parse_backend_option(std::string_view text) {

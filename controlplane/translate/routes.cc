@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "controlplane/translate/values.h"
 
@@ -35,14 +36,15 @@ std::expected<int, std::string> check_regex(const std::string& pattern) {
 class HostTranslation {
  public:
   HostTranslation(const std::string& host, bool tls, const ResolveBackend& resolve,
-                  std::vector<model::Problem>& problems)
-      : host_(host), tls_(tls), resolve_(resolve), problems_(problems) {}
+                  const IngressFacts* focus, std::vector<model::Problem>& problems)
+      : host_(host), tls_(tls), resolve_(resolve), focus_(focus), problems_(problems) {}
 
   v1::RouteTable run(const ByAge& ingresses) {
     table_.set_set(kRouteSet);
     table_.set_host(host_);
     // use-regex of one Ingress applies to all paths of its hosts, over all Ingresses.
     table_.set_regex(std::ranges::any_of(ingresses, &IngressFacts::regex));
+    if (focus_ != nullptr) note_wanted();
     for (const IngressFacts* ingress : ingresses) {
       for (const PathFact& path : ingress->paths) {
         if (path.host == host_) add(*ingress, path);
@@ -57,6 +59,17 @@ class HostTranslation {
   Report report(const IngressFacts& ingress) {
     return Report(ingress.key, ingress.location, problems_);
   }
+
+  // What meets the paths of focus_, and nothing else.
+  void note_wanted() {
+    for (const PathFact& path : focus_->paths) {
+      if (path.host == host_) wanted_.insert(match_key(path));
+    }
+    if (focus_->default_backend) wanted_.insert(match_key(root()));
+  }
+  bool wants(const std::string& key) const { return focus_ == nullptr || wanted_.contains(key); }
+
+  PathFact root() const { return {.host = host_, .kind = PathKind::kPrefix, .path = "/"}; }
 
   // Equal keys match the same requests: "/a" and "/a/" of type Prefix do.
   std::string match_key(const PathFact& path) const {
@@ -87,7 +100,9 @@ class HostTranslation {
   }
 
   void add(const IngressFacts& ingress, const PathFact& path) {
-    const auto [taken, fresh] = taken_.emplace(match_key(path), &ingress);
+    std::string key = match_key(path);
+    if (!wants(key)) return;
+    const auto [taken, fresh] = taken_.emplace(std::move(key), &ingress);
     if (!fresh) {
       const std::string where = host_ == "*" ? "any host" : "host " + host_;
       return report(ingress).error(
@@ -128,8 +143,9 @@ class HostTranslation {
   // ingress-nginx: the default backend of an Ingress with rules serves "/" of its hosts.
   void add_default(const IngressFacts& ingress) {
     if (!ingress.default_backend) return;
-    const PathFact root{.host = host_, .kind = PathKind::kPrefix, .path = "/"};
-    const auto [taken, fresh] = taken_.emplace(match_key(root), &ingress);
+    std::string key = match_key(root());
+    if (!wants(key)) return;
+    const auto [taken, fresh] = taken_.emplace(std::move(key), &ingress);
     if (!fresh) {
       const bool lost = ingress.paths.empty() && taken->second != &ingress;
       if (lost) {
@@ -140,7 +156,7 @@ class HostTranslation {
     }
     v1::Route& route = *table_.add_routes();
     route.set_name(ingress.id() + "#default");
-    set_path(*route.mutable_path(), root);
+    set_path(*route.mutable_path(), root());
     fill(route, ingress, *ingress.default_backend);
   }
 
@@ -160,22 +176,30 @@ class HostTranslation {
                                    : settings.permanent_redirect_code);
       redirect.set_location(temporal ? settings.temporal_redirect : settings.permanent_redirect);
     } else {
-      route.mutable_backend()->add_clusters()->set_cluster(cluster_of(ingress, backend));
+      BackendClusters clusters = clusters_of(ingress, backend);
+      v1::WeightedCluster& to = *route.mutable_backend()->add_clusters();
+      to.set_cluster(std::move(clusters.cluster));
+      to.set_https_cluster(std::move(clusters.https_cluster));
     }
     if (settings.force_ssl_redirect || (tls_ && settings.ssl_redirect)) {
-      route.mutable_https_redirect()->set_status(308);
+      v1::HttpsRedirect& redirect = *route.mutable_https_redirect();
+      redirect.set_status(settings.https_redirect_code);
+      for (const std::string& prefix : settings.no_tls_redirect) {
+        redirect.add_exempt_prefixes(prefix);
+      }
     }
     if (settings.timeouts.ByteSizeLong() > 0) *route.mutable_timeouts() = settings.timeouts;
     if (settings.retry.ByteSizeLong() > 0) *route.mutable_retry() = settings.retry;
     route.set_request_body_bytes_max(settings.request_body_bytes_max);
+    route.set_grpc_web(settings.grpc_web);
   }
 
-  std::string cluster_of(const IngressFacts& ingress, const BackendRef& backend) {
-    if (!backend.usable() || ingress.settings.protocol_refused) return "";  // Reported already.
-    auto cluster = resolve_(ingress.key.ns, backend);
-    if (cluster) return *std::move(cluster);
-    report(ingress).error(backend.field, cluster.error().reason, cluster.error().message);
-    return "";
+  BackendClusters clusters_of(const IngressFacts& ingress, const BackendRef& backend) {
+    if (!backend.usable() || ingress.settings.protocol_refused) return {};  // Reported already.
+    auto clusters = resolve_(ingress, backend);
+    if (clusters) return *std::move(clusters);
+    report(ingress).error(backend.field, clusters.error().reason, clusters.error().message);
+    return {};
   }
 
   // ingress-nginx tries regex locations by descending length of the pattern; equal lengths oldest
@@ -193,6 +217,8 @@ class HostTranslation {
   const std::string& host_;
   const bool tls_;
   const ResolveBackend& resolve_;
+  const IngressFacts* const focus_;
+  std::set<std::string> wanted_;  // By match_key(); of focus_.
   std::vector<model::Problem>& problems_;
   v1::RouteTable table_;
   std::map<std::string, const IngressFacts*> taken_;  // By match_key().
@@ -201,9 +227,9 @@ class HostTranslation {
 }  // namespace
 
 v1::RouteTable translate_host(const std::string& host, const ByAge& ingresses, bool tls,
-                              const ResolveBackend& resolve,
-                              std::vector<model::Problem>& problems) {
-  return HostTranslation(host, tls, resolve, problems).run(ingresses);
+                              const ResolveBackend& resolve, std::vector<model::Problem>& problems,
+                              const IngressFacts* focus) {
+  return HostTranslation(host, tls, resolve, focus, problems).run(ingresses);
 }
 
 }  // namespace ringway::translate

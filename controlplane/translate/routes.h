@@ -16,14 +16,20 @@ inline constexpr char kRouteSet[] = "ingress";
 
 using ByAge = std::set<const IngressFacts*, Older>;  // Oldest first.
 
-// Name of the cluster that a backend of an Ingress in namespace `ns` goes to.
-using ResolveBackend = std::function<std::expected<std::string, Refusal>(const std::string& ns,
-                                                                         const BackendRef& ref)>;
+// Names of the clusters that a backend of an Ingress goes to.
+struct BackendClusters {
+  std::string cluster;
+  std::string https_cluster;  // WeightedCluster.https_cluster
+};
+using ResolveBackend =
+    std::function<std::expected<BackendClusters, Refusal>(const IngressFacts&, const BackendRef&)>;
 
 // `ingresses` have `host` in hosts. `tls`: the host has TLS by any Ingress. Problems of routes are
 // those of their Ingress. A route whose backend cannot be used stays, with an empty cluster: it
-// answers 503.
+// answers 503. With `focus`, one of `ingresses`, only paths that mean the same requests as one of
+// its own are looked at: what it meets among ten thousand others costs no table of all of them.
 v1::RouteTable translate_host(const std::string& host, const ByAge& ingresses, bool tls,
-                              const ResolveBackend& resolve, std::vector<model::Problem>& problems);
+                              const ResolveBackend& resolve, std::vector<model::Problem>& problems,
+                              const IngressFacts* focus = nullptr);
 
 }  // namespace ringway::translate

@@ -27,6 +27,20 @@ struct Translation {
   // Every problem of the translation as it stands (not a difference), sorted, each once. The same
   // pointer as before when nothing changed.
   std::shared_ptr<const std::vector<model::Problem>> problems;
+  // Ingresses of our class that are new, changed (in what is read) or became
+  // ours; and those that are gone or ours no longer. Ordered by key.
+  std::vector<model::ObjectPtr> served;
+  std::vector<model::ObjectKey> unserved;
+  model::ObjectPtr config_map;  // The controller's own, as it stands; nullptr: there is none.
+};
+
+// What would be said if one Ingress were as given.
+struct Preview {
+  bool served = false;                   // Of our class; otherwise nothing below is set.
+  std::vector<model::Problem> problems;  // Of the Ingress itself, sorted.
+  std::vector<model::Problem> others;    // That other objects would get by it, sorted.
+  size_t ingresses_read = 0;             // Those that share a host with it, and itself.
+  size_t output_bytes = 0;               // Of the routes that were made for it.
 };
 
 v1::ResourceType type_of(const v1::Resource& resource);
@@ -42,6 +56,12 @@ class Translator {
   // listeners). `now_s`: seconds since the epoch, for warnings about expiry only; an hour's
   // staleness does no harm, so calling with empty changes now and then is enough.
   Translation apply(const model::Changes& changes, int64_t now_s);
+
+  // A look ahead: `ingress` is judged as if it replaced the one of its name (or were new, then
+  // younger than all others when it has no creationTimestamp). Changes nothing; costs what its
+  // hosts cost. A Secret that is not there is no problem here: it may be one that is not looked for
+  // yet. REQUIRES: key.kind is Ingress; not at the same time as apply().
+  Preview preview(const model::Object& ingress) const;
 
   // Certificates that a broken or missing Secret falls back to: those accepted so far and still
   // referred to.

@@ -40,14 +40,22 @@ std::expected<void, std::string> compile_http_check(const v1::HttpCheck& in,
   return {};
 }
 
-std::expected<void, std::string> compile_health_check(const v1::HealthCheck& in,
+std::expected<void, std::string> compile_health_check(const v1::HealthCheck& in, bool http2,
                                                       upstream::HealthCheckPolicy& out) {
   if (in.has_http()) {
     if (auto done = compile_http_check(in.http(), out); !done) return done;
   } else if (in.has_tcp()) {
     out.kind = upstream::HealthCheckPolicy::Kind::kTcp;
+  } else if (in.has_grpc()) {
+    if (!http2) return std::unexpected("a gRPC health check needs protocol HTTP2");
+    out.kind = upstream::HealthCheckPolicy::Kind::kGrpc;
+    out.grpc_service = in.grpc().service();
+    out.host = in.grpc().host();
+    if (!is_plain(out.host)) return std::unexpected("health check host is not a host name");
+    if (out.grpc_service.size() > 1024)
+      return std::unexpected("health check service is longer than 1024 bytes");
   } else {
-    return std::unexpected("health check is neither http nor tcp");
+    return std::unexpected("health check is none of http, tcp and grpc");
   }
   out.interval_ns = ns_or(in.interval_ms(), out.interval_ns);
   out.timeout_ns = ns_or(in.timeout_ms(), out.timeout_ns);
@@ -64,12 +72,24 @@ std::expected<void, std::string> compile_cluster_policy(const v1::Cluster& in,
   switch (in.protocol()) {
     case v1::UPSTREAM_PROTOCOL_UNSPECIFIED:
     case v1::UPSTREAM_PROTOCOL_HTTP1:
-      out.protocol = upstream::Protocol::kHttp1;
+      out.protocol = in.has_tls() ? upstream::Protocol::kHttp1Tls : upstream::Protocol::kHttp1;
+      break;
+    case v1::UPSTREAM_PROTOCOL_HTTP2:
+      out.protocol = in.has_tls() ? upstream::Protocol::kHttp2Tls : upstream::Protocol::kHttp2;
+      break;
+    case v1::UPSTREAM_PROTOCOL_TCP:
+      out.protocol = upstream::Protocol::kTcp;
+      break;
+    case v1::UPSTREAM_PROTOCOL_UDP:
+      out.protocol = upstream::Protocol::kUdp;
       break;
     default:
       return std::unexpected("protocol " + std::to_string(in.protocol()) +
                              " is not one that this proxy speaks");
   }
+  out.tls = upstream::is_tls(out.protocol)
+                ? tls::ClientContext::of_upstreams(upstream::is_http2(out.protocol))
+                : nullptr;
   switch (in.balancer()) {
     case v1::BALANCER_UNSPECIFIED:
     case v1::BALANCER_ROUND_ROBIN:
@@ -103,7 +123,10 @@ std::expected<void, std::string> compile_cluster_policy(const v1::Cluster& in,
   out.health_check = nullptr;
   if (in.has_health_check()) {
     auto check = std::make_shared<upstream::HealthCheckPolicy>();
-    if (auto done = compile_health_check(in.health_check(), *check); !done) return done;
+    if (auto done =
+            compile_health_check(in.health_check(), upstream::is_http2(out.protocol), *check);
+        !done)
+      return done;
     out.health_check = std::move(check);
   }
   out.service_namespace = in.metadata().namespace_();
@@ -113,6 +136,7 @@ std::expected<void, std::string> compile_cluster_policy(const v1::Cluster& in,
 
 void copy_cluster_policy(const upstream::Cluster& from, upstream::Cluster& to) {
   to.protocol = from.protocol;
+  to.tls = from.tls;
   to.balancer = from.balancer;
   to.pool = from.pool;
   to.outlier = from.outlier;

@@ -24,12 +24,31 @@ bool is_field_text(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
 }
 
+// As written: what people know the path by.
+std::string_view path_text(const v1::PathMatch& path) {
+  switch (path.kind_case()) {
+    case v1::PathMatch::kExact:
+      return path.exact();
+    case v1::PathMatch::kPrefix:
+      return path.prefix();
+    case v1::PathMatch::kStringPrefix:
+      return path.string_prefix();
+    case v1::PathMatch::kRegex:
+      return path.regex();
+    case v1::PathMatch::KIND_NOT_SET:
+      break;
+  }
+  return {};
+}
+
 route::Timeouts compile_timeouts(const v1::Timeouts& in) {
   route::Timeouts out;
   if (in.connect_ms() != 0) out.connect_ns = in.connect_ms() * kNsPerMs;
   if (in.response_idle_ms() != 0) out.response_idle_ns = in.response_idle_ms() * kNsPerMs;
   if (in.request_idle_ms() != 0) out.request_idle_ns = in.request_idle_ms() * kNsPerMs;
   out.request_total_ns = in.request_total_ms() * kNsPerMs;
+  out.tunnel_idle_ns = in.tunnel_idle_ms() * kNsPerMs;
+  out.tunnel_lifetime_ns = in.tunnel_lifetime_ms() * kNsPerMs;
   return out;
 }
 
@@ -150,12 +169,14 @@ std::expected<void, std::string> RouteCompiler::compile_action(const v1::Route& 
         if (weight > kWeightSumMax || out.weight_total + weight > kWeightSumMax) {
           return std::unexpected("weights of the backends are too large");
         }
-        uint32_t slot = route::kNoCluster;
-        if (!cluster.cluster().empty()) {
-          table.clusters.push_back(clusters_.take(cluster.cluster()));
-          slot = table.clusters.back()->slot;
-        }
-        out.clusters.push_back({slot, weight});
+        const auto slot_of = [&](const std::string& name) {
+          if (name.empty()) return route::kNoCluster;
+          table.clusters.push_back(clusters_.take(name));
+          return table.clusters.back()->slot;
+        };
+        const uint32_t slot = slot_of(cluster.cluster());
+        const std::string& by_https = cluster.https_cluster();
+        out.clusters.push_back({slot, weight, by_https.empty() ? slot : slot_of(by_https)});
         out.weight_total += weight;
       }
       return {};
@@ -186,7 +207,7 @@ std::expected<void, std::string> RouteCompiler::compile_action(const v1::Route& 
 }
 
 std::expected<std::shared_ptr<const route::Route>, std::string> RouteCompiler::compile_route(
-    const v1::Route& in, const route::PathRule& rule, CompiledTable& table) {
+    const v1::Route& in, std::string_view host, const route::PathRule& rule, CompiledTable& table) {
   auto out = std::make_shared<route::Route>();
   out->name = in.name();
   out->namespace_name = in.metadata().namespace_();
@@ -212,7 +233,9 @@ std::expected<std::shared_ptr<const route::Route>, std::string> RouteCompiler::c
   out->timeouts = compile_timeouts(in.timeouts());
   out->retry = compile_retry(in.retry());
   if (in.request_body_bytes_max() != 0) out->request_body_bytes_max = in.request_body_bytes_max();
-  auto lease = metrics_.take({out->namespace_name, out->ingress, out->service});
+  out->grpc_web = in.grpc_web();
+  auto lease = metrics_.take({out->namespace_name, out->ingress, out->service, std::string(host),
+                              std::string(path_text(in.path()))});
   out->metrics_slot = lease->slot;
   out->metrics_lease = std::move(lease);
   return out;
@@ -228,7 +251,7 @@ std::expected<CompiledTable, std::string> RouteCompiler::compile(const v1::Route
     if (rule->kind == route::PathKind::kRegex && !in.regex()) {
       return std::unexpected("route " + route.name() + ": regex path in a table without regex");
     }
-    auto compiled = compile_route(route, *rule, out);
+    auto compiled = compile_route(route, in.host(), *rule, out);
     if (!compiled) return std::unexpected("route " + route.name() + ": " + compiled.error());
     rule->route = *std::move(compiled);
     rules.push_back(*std::move(rule));

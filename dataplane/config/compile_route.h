@@ -36,7 +36,7 @@ class RouteCompiler {
  private:
   std::expected<route::PathRule, std::string> compile_path(const v1::Route& in);
   std::expected<std::shared_ptr<const route::Route>, std::string> compile_route(
-      const v1::Route& in, const route::PathRule& rule, CompiledTable& out);
+      const v1::Route& in, std::string_view host, const route::PathRule& rule, CompiledTable& out);
   std::expected<void, std::string> compile_action(const v1::Route& in, route::Route& out,
                                                   CompiledTable& table);
   std::expected<std::string, std::string> canonical_rule(std::string_view path);

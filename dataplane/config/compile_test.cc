@@ -5,6 +5,7 @@
 #include "dataplane/config/compile_cluster.h"
 #include "dataplane/config/compile_listener.h"
 #include "dataplane/config/compile_route.h"
+#include "dataplane/net/address.h"
 
 namespace ringway::config {
 namespace {
@@ -86,12 +87,106 @@ TEST(CompileListener, EveryField) {
   EXPECT_EQ(http.hsts, "max-age=31536000; includeSubDomains");
 }
 
+TEST(CompileStream, Defaults) {
+  const auto out =
+      compile_listener("l", parse<v1::Listener>("addresses: ':9000' protocol: LISTENER_PROTOCOL_TCP"));
+  ASSERT_TRUE(out.has_value()) << out.error();
+  EXPECT_EQ(out->kind, ListenerKind::kTcp);
+  EXPECT_EQ(out->http, nullptr);
+  EXPECT_EQ(out->prelude, nullptr);
+  EXPECT_EQ(out->connections_max(), 50000u);
+  const StreamPolicy& stream = *out->stream;
+  EXPECT_EQ(stream.connect_timeout_ns, 5 * kSecond);
+  EXPECT_EQ(stream.idle_timeout_ns, 600 * kSecond);
+  EXPECT_EQ(stream.tries, 3u);
+  EXPECT_EQ(stream.tries_timeout_ns, 600 * kSecond);
+  EXPECT_EQ(stream.connections_per_address_max, 0u);
+  EXPECT_EQ(stream.send_proxy, net::ProxyVersion::kNone);
+  EXPECT_EQ(stream.source, StreamSource::kProxy);
+}
+
+TEST(CompileStream, EveryField) {
+  const auto out = compile_listener("l", parse<v1::Listener>(R"(
+      addresses: ':9000' protocol: LISTENER_PROTOCOL_TLS_PASSTHROUGH tls { handshake_timeout_ms: 9 }
+      stream { connect_timeout_ms: 1 idle_timeout_ms: 2 tries: 99 tries_timeout_ms: 4 connections_max: 5
+               connections_per_address_max: 6 send_proxy_protocol: PROXY_PROTOCOL_VERSION_2 udp_responses: 8 }
+      proxy_protocol { trusted_cidrs: "10.0.0.0/8" timeout_ms: 7 })"));
+  ASSERT_TRUE(out.has_value()) << out.error();
+  EXPECT_TRUE(out->reads_hello());
+  const StreamPolicy& stream = *out->stream;
+  EXPECT_EQ(stream.connect_timeout_ns, 1 * kMs);
+  EXPECT_EQ(stream.idle_timeout_ns, 2 * kMs);
+  EXPECT_EQ(stream.tries, 8u);   // Cut.
+  EXPECT_EQ(stream.tries_timeout_ns, 4 * kMs);
+  EXPECT_EQ(stream.connections_max, 5u);
+  EXPECT_EQ(stream.connections_per_address_max, 6u);
+  EXPECT_EQ(stream.send_proxy, net::ProxyVersion::kV2);
+  EXPECT_EQ(stream.udp_responses, 8u);
+  EXPECT_EQ(stream.tls_handshake_timeout_ns, 9 * kMs);
+  ASSERT_NE(out->prelude, nullptr);
+  EXPECT_TRUE(out->prelude->proxy_protocol);
+  EXPECT_EQ(out->prelude->timeout_ns, 7 * kMs);
+  EXPECT_TRUE(net::contains(out->prelude->trusted, *net::parse_address("10.1.1.1:1")));
+  EXPECT_FALSE(net::contains(out->prelude->trusted, *net::parse_address("11.1.1.1:1")));
+}
+
+TEST(CompileStream, Datagrams) {
+  const auto out = compile_listener(
+      "l", parse<v1::Listener>("addresses: '127.0.0.1:53' protocol: LISTENER_PROTOCOL_UDP"));
+  ASSERT_TRUE(out.has_value()) << out.error();
+  EXPECT_EQ(out->kind, ListenerKind::kUdp);
+  EXPECT_EQ(out->addresses, std::vector<std::string>{"udp:127.0.0.1:53"});
+  EXPECT_EQ(out->stream->idle_timeout_ns, 30 * kSecond);
+  EXPECT_EQ(out->stream->udp_responses, 0u);
+  EXPECT_FALSE(compile_listener("l", parse<v1::Listener>(R"(
+      addresses: ':53' protocol: LISTENER_PROTOCOL_UDP
+      stream { send_proxy_protocol: PROXY_PROTOCOL_VERSION_1 })"))
+                   .has_value());
+}
+
+TEST(CompileStream, PreludeOfHttp) {
+  const auto out = compile_listener("l", parse<v1::Listener>("addresses: ':80' proxy_protocol {}"));
+  ASSERT_TRUE(out.has_value());
+  ASSERT_NE(out->prelude, nullptr);
+  EXPECT_TRUE(out->prelude->trusted.empty());   // Nobody's word counts.
+  EXPECT_EQ(out->prelude->timeout_ns, 5 * kSecond);
+  EXPECT_FALSE(out->reads_hello());
+}
+
 TEST(CompileTls, VersionsAndAlpn) {
-  EXPECT_EQ(compile_tls_policy({})->version_min, 0x0303);
-  EXPECT_EQ(compile_tls_policy({})->alpn, std::vector<std::string>{"http/1.1"});
-  EXPECT_EQ(compile_tls_policy(parse<v1::TlsOptions>("version_min: TLS_VERSION_1_3"))->version_min,
-            0x0304);
-  EXPECT_FALSE(compile_tls_policy(parse<v1::TlsOptions>("version_min: 9")).has_value());
+  EXPECT_EQ(compile_tls_policy({}, true)->version_min, 0x0303);
+  EXPECT_EQ(compile_tls_policy({}, true)->alpn, (std::vector<std::string>{"h2", "http/1.1"}));
+  EXPECT_EQ(compile_tls_policy({}, false)->alpn, std::vector<std::string>{"http/1.1"});
+  EXPECT_EQ(compile_tls_policy(parse<v1::TlsOptions>("alpn: 'h2'"), true)->alpn,
+            std::vector<std::string>{"h2"});
+  EXPECT_FALSE(compile_tls_policy(parse<v1::TlsOptions>("alpn: 'h3'"), true).has_value());
+  const auto policy =
+      compile_tls_policy(parse<v1::TlsOptions>("version_min: TLS_VERSION_1_3"), true);
+  EXPECT_EQ(policy->version_min, 0x0304);
+  EXPECT_FALSE(compile_tls_policy(parse<v1::TlsOptions>("version_min: 9"), true).has_value());
+  // Inside TLS that is not HTTP any protocol may be spoken.
+  EXPECT_TRUE(compile_tls_policy({}, false, ListenerKind::kTls)->alpn.empty());
+  EXPECT_EQ(compile_tls_policy(parse<v1::TlsOptions>("alpn: 'imap'"), false, ListenerKind::kTls)->alpn,
+            std::vector<std::string>{"imap"});
+}
+
+TEST(CompileCluster, ProtocolAndTls) {
+  using upstream::Protocol;
+  const std::pair<const char*, Protocol> cases[] = {
+      {"", Protocol::kHttp1},
+      {"protocol: UPSTREAM_PROTOCOL_HTTP1 tls {}", Protocol::kHttp1Tls},
+      {"protocol: UPSTREAM_PROTOCOL_HTTP2", Protocol::kHttp2},
+      {"protocol: UPSTREAM_PROTOCOL_HTTP2 tls {}", Protocol::kHttp2Tls}};
+  for (const auto& [text, protocol] : cases) {
+    upstream::Cluster out;
+    ASSERT_TRUE(compile_cluster_policy(parse<v1::Cluster>(text), out).has_value()) << text;
+    EXPECT_EQ(out.protocol, protocol) << text;
+    EXPECT_EQ(out.tls != nullptr, upstream::is_tls(protocol)) << text;
+    upstream::Cluster copy;
+    copy_cluster_policy(out, copy);
+    EXPECT_EQ(copy.protocol, protocol);
+    EXPECT_EQ(copy.tls, out.tls);
+  }
 }
 
 TEST(CompileCluster, Defaults) {
@@ -201,6 +296,8 @@ TEST_F(CompileRoute, Defaults) {
   EXPECT_EQ(out.timeouts.response_idle_ns, 60 * kSecond);
   EXPECT_EQ(out.timeouts.request_idle_ns, 60 * kSecond);
   EXPECT_EQ(out.timeouts.request_total_ns, 0u);
+  EXPECT_EQ(out.timeouts.tunnel_idle_ns + out.timeouts.tunnel_lifetime_ns, 0u);
+  EXPECT_FALSE(out.grpc_web);
   EXPECT_EQ(out.retry.tries, 3u);
   EXPECT_EQ(out.retry.timeout_ns, 0u);
   EXPECT_EQ(out.retry.replay_bytes_max, 65536u);
@@ -218,7 +315,9 @@ TEST_F(CompileRoute, EveryField) {
       name: 'ns/i#0' metadata { namespace: 'ns' ingress: 'i' service: 's' service_port: 'http' }
       path { exact: '/x' } redirect { status: 301 location: 'https://b/' }
       https_redirect { status: 301 exempt_prefixes: '/a' } rewrite { template: '/y' }
-      timeouts { connect_ms: 1 response_idle_ms: 2 request_idle_ms: 3 request_total_ms: 4 }
+      timeouts { connect_ms: 1 response_idle_ms: 2 request_idle_ms: 3 request_total_ms: 4
+                 tunnel_idle_ms: 5 tunnel_lifetime_ms: 6 }
+      grpc_web: true
       retry { tries: 5 timeout_ms: 6 non_idempotent: true replay_bytes_max: 7 budget_percent: 8 }
       request_body_bytes_max: 18446744073709551615)");
   EXPECT_EQ(out.name, "ns/i#0");
@@ -240,6 +339,9 @@ TEST_F(CompileRoute, EveryField) {
   EXPECT_EQ(out.timeouts.response_idle_ns, 2 * kMs);
   EXPECT_EQ(out.timeouts.request_idle_ns, 3 * kMs);
   EXPECT_EQ(out.timeouts.request_total_ns, 4 * kMs);
+  EXPECT_EQ(out.timeouts.tunnel_idle_ns, 5 * kMs);
+  EXPECT_EQ(out.timeouts.tunnel_lifetime_ns, 6 * kMs);
+  EXPECT_TRUE(out.grpc_web);
   EXPECT_EQ(out.retry.tries, 5u);
   EXPECT_EQ(out.retry.timeout_ns, 6 * kMs);
   EXPECT_TRUE(out.retry.non_idempotent);

@@ -28,12 +28,30 @@ std::string json_string(std::string_view text) {
   return nlohmann::json(text).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
+std::string_view kind_name(ListenerKind kind) {
+  switch (kind) {
+    case ListenerKind::kHttp:
+      return "http";
+    case ListenerKind::kHttps:
+      return "https";
+    case ListenerKind::kTcp:
+      return "tcp";
+    case ListenerKind::kTls:
+      return "tls";
+    case ListenerKind::kTlsPassthrough:
+      return "tls_passthrough";
+    case ListenerKind::kUdp:
+      return "udp";
+  }
+  return "";
+}
+
 std::string listeners_json(const Snapshot& snapshot) {
   nlohmann::json out = nlohmann::json::array();
   for (const auto& listener : snapshot.listeners) {
     out.push_back({{"name", listener->name},
                    {"addresses", listener->addresses},
-                   {"protocol", listener->kind == ListenerKind::kHttps ? "https" : "http"},
+                   {"protocol", kind_name(listener->kind)},
                    {"route_set", listener->route_set},
                    {"public_port", listener->public_port}});
   }

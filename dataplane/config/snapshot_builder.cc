@@ -40,8 +40,9 @@ bool unchanged(uint64_t held, uint64_t version) { return version != 0 && held ==
 
 }  // namespace
 
-SnapshotBuilder::SnapshotBuilder(upstream::EndpointRegistry& endpoints, MetricsSlots& metrics)
-    : endpoints_(endpoints), routes_(cluster_slots_, metrics) {
+SnapshotBuilder::SnapshotBuilder(upstream::EndpointRegistry& endpoints, MetricsSlots& metrics,
+                                 StreamSource source)
+    : endpoints_(endpoints), source_(source), routes_(cluster_slots_, metrics) {
   auto empty = std::make_shared<Snapshot>();
   auto route = std::make_shared<route::Route>();
   route->name = "default-backend";
@@ -241,7 +242,7 @@ SnapshotBuilder::Step SnapshotBuilder::stage_listeners(Stage& stage) {
   }
   if (stage.certificates.empty()) return {};
   for (const auto& [name, entry] : listeners_) {
-    if (entry.compiled->kind != ListenerKind::kHttps || stage.listeners.contains(name)) continue;
+    if (entry.compiled->tls == nullptr || stage.listeners.contains(name)) continue;
     if (Step done = stage_listener(name, nullptr, stage); !done) return done;
   }
   return {};
@@ -254,19 +255,18 @@ SnapshotBuilder::Step SnapshotBuilder::stage_listener(const std::string& name,
   ListenerEntry next;
   next.resource = upsert != nullptr ? upsert->listener() : held->second.resource;
   next.version = upsert != nullptr ? upsert->version() : held->second.version;
-  auto compiled = compile_listener(name, next.resource);
+  auto compiled = compile_listener(name, next.resource, source_);
   if (!compiled) return refuse(v1::RESOURCE_TYPE_LISTENER, name, std::move(compiled.error()));
   if (upsert == nullptr) compiled->http = held->second.compiled->http;
-  if (!next.resource.default_cluster().empty()) {
-    next.default_cluster = cluster_slots_.take(next.resource.default_cluster());
-    compiled->default_cluster_slot = next.default_cluster->slot;
-  }
-  if (compiled->kind == ListenerKind::kHttps) {
-    const auto policy = compile_tls_policy(next.resource.tls());
+  take_clusters(next, *compiled);
+  if (compiled->kind == ListenerKind::kHttps || compiled->kind == ListenerKind::kTls) {
+    const bool http2 = compiled->http != nullptr && compiled->http->http2;
+    const auto policy = compile_tls_policy(next.resource.tls(), http2, compiled->kind);
     if (!policy) return refuse(v1::RESOURCE_TYPE_LISTENER, name, policy.error());
     const bool same_tls =
         held != listeners_.end() && stage.certificates.empty() &&
-        held->second.compiled->tls != nullptr &&
+        held->second.compiled->tls != nullptr && held->second.compiled->kind == compiled->kind &&
+        (compiled->http == nullptr || held->second.compiled->http->http2 == http2) &&
         held->second.resource.tls().SerializeAsString() == next.resource.tls().SerializeAsString();
     compiled->tls =
         same_tls ? held->second.compiled->tls : make_tls(next.resource.tls(), *policy, stage);
@@ -277,12 +277,34 @@ SnapshotBuilder::Step SnapshotBuilder::stage_listener(const std::string& name,
   return {};
 }
 
+void SnapshotBuilder::take_clusters(ListenerEntry& entry, Listener& listener) {
+  const auto take = [&](const std::string& name) {
+    entry.clusters.push_back(cluster_slots_.take(name));
+    return ClusterTarget{entry.clusters.back()->slot, entry.clusters.back()->uid};
+  };
+  const v1::Listener& in = entry.resource;
+  if (!in.default_cluster().empty())
+    listener.default_cluster_slot = take(in.default_cluster()).slot;
+  if (!in.tcp_cluster().empty()) listener.stream_cluster = take(in.tcp_cluster());
+  if (in.passthrough_size() == 0) return;
+  auto hosts = std::make_shared<PassthroughHosts>();
+  for (const v1::PassthroughHost& host : in.passthrough()) {
+    const bool wildcard = host.host().starts_with("*.");
+    (wildcard ? hosts->wildcard : hosts->exact)
+        .insert_or_assign(wildcard ? host.host().substr(2) : host.host(), take(host.cluster()));
+  }
+  listener.passthrough = std::move(hosts);
+}
+
 SnapshotBuilder::Step SnapshotBuilder::check_addresses(const Stage& stage) const {
   if (stage.listeners.empty()) return {};
   std::map<std::string, std::string> owner_of;
   const auto claim = [&owner_of](const std::string& name, const ListenerEntry& entry) -> Step {
-    for (const std::string& address : entry.compiled->addresses) {
-      const auto [at, added] = owner_of.emplace(net::to_string(*net::parse_address(address)), name);
+    const bool udp = entry.compiled->kind == ListenerKind::kUdp;
+    for (const std::string& address : entry.resource.addresses()) {
+      const std::string key =
+          std::string(udp ? net::kUdpPrefix : "") + net::to_string(*net::parse_address(address));
+      const auto [at, added] = owner_of.emplace(key, name);
       if (!added) {
         return refuse(v1::RESOURCE_TYPE_LISTENER, name,
                       "address " + address + " belongs to listener " + at->second);

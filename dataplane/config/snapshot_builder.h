@@ -34,8 +34,9 @@ using SnapshotPointer = std::shared_ptr<const Snapshot>;
 
 class SnapshotBuilder {
  public:
-  // Both outlive the builder.
-  SnapshotBuilder(upstream::EndpointRegistry& endpoints, MetricsSlots& metrics);
+  // Registry and slots outlive the builder. `source`: of every listener's relays.
+  SnapshotBuilder(upstream::EndpointRegistry& endpoints, MetricsSlots& metrics,
+                  StreamSource source = StreamSource::kProxy);
   ~SnapshotBuilder();
   SnapshotBuilder(const SnapshotBuilder&) = delete;
   SnapshotBuilder& operator=(const SnapshotBuilder&) = delete;
@@ -75,7 +76,7 @@ class SnapshotBuilder {
   struct ListenerEntry {
     uint64_t version = 0;
     v1::Listener resource;  // Compiled again when certificates change.
-    ClusterLease default_cluster;
+    std::vector<ClusterLease> clusters;  // Keep the slots that the listener names.
     std::shared_ptr<const Listener> compiled;
   };
   struct CertificateEntry {
@@ -102,6 +103,7 @@ class SnapshotBuilder {
   Step stage_tables(Stage& stage);
   Step stage_listeners(Stage& stage);
   Step stage_listener(const std::string& name, const v1::Resource* upsert, Stage& stage);
+  void take_clusters(ListenerEntry& entry, Listener& listener);
   Step check_addresses(const Stage& stage) const;
   std::shared_ptr<tls::ServerContext> make_tls(const v1::TlsOptions& options,
                                                const tls::ServerPolicy& policy, const Stage& stage);
@@ -112,6 +114,7 @@ class SnapshotBuilder {
   void commit_tables(Stage& stage, Snapshot& next);
 
   upstream::EndpointRegistry& endpoints_;
+  StreamSource source_;
   ClusterSlots cluster_slots_;
   RouteCompiler routes_;
   std::unordered_map<std::string_view, Cluster> clusters_;  // Keys lie in the entries' own leases.

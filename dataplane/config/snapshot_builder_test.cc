@@ -2,9 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <vector>
-
 #include <functional>
+#include <vector>
 
 #include "dataplane/config/test_resources.h"
 #include "dataplane/tls/server_context.h"
@@ -61,6 +60,17 @@ TEST_F(SnapshotBuilderTest, BeginsEmpty) {
   EXPECT_EQ(snapshot->cluster(route::kNoCluster), nullptr);
   EXPECT_EQ(snapshot->route_set("ingress"), nullptr);
   EXPECT_NE(snapshot->default_route, nullptr);
+}
+
+// Of the process, so of every listener that relays.
+TEST_F(SnapshotBuilderTest, RelaysConnectFromWhereTheProcessSays) {
+  SnapshotBuilder transparent(registry, metrics, StreamSource::kClient);
+  v1::Resource tcp = listener("tcp", "0.0.0.0:5432");
+  tcp.mutable_listener()->set_protocol(v1::LISTENER_PROTOCOL_TCP);
+  const auto theirs = transparent.apply(std::vector{tcp}, {}, true, "1");
+  ASSERT_TRUE(theirs) << theirs.error().reason;
+  EXPECT_EQ((*theirs)->listeners[0]->stream->source, StreamSource::kClient);
+  EXPECT_EQ(apply({tcp})->listeners[0]->stream->source, StreamSource::kProxy);
 }
 
 TEST_F(SnapshotBuilderTest, PutsListenersRoutesAndEndpointsTogether) {
@@ -201,7 +211,7 @@ TEST_F(SnapshotBuilderTest, MetricsSlotsComeBackWithTheLastSnapshotThatHasTheRou
       apply({labelled("a.com", "cart"), labelled("b.com", "cart"), labelled("c.com", "pay")});
   const uint32_t cart = find(first, "a.com", "/")->metrics_slot;
   const uint32_t pay = find(first, "c.com", "/")->metrics_slot;
-  EXPECT_EQ(find(first, "b.com", "/")->metrics_slot, cart);
+  EXPECT_NE(find(first, "b.com", "/")->metrics_slot, cart) << "a slot for each host and path";
   EXPECT_NE(cart, pay);
   EXPECT_NE(cart, MetricsSlots::kNoRoute);
   EXPECT_NE(pay, MetricsSlots::kNoRoute);
@@ -216,7 +226,7 @@ TEST_F(SnapshotBuilderTest, MetricsSlotsComeBackWithTheLastSnapshotThatHasTheRou
   for (const auto& lease : metrics.held()) {
     if (lease->slot != pay) continue;
     found = true;
-    EXPECT_EQ(lease->key, (MetricsLabels{"default", "shop", "newest"}));
+    EXPECT_EQ(lease->key, (MetricsLabels{"default", "shop", "newest", "e.com", "/"}));
   }
   EXPECT_TRUE(found);
 }
@@ -263,6 +273,38 @@ TEST_F(SnapshotBuilderTest, DefaultBackendOfAListener) {
   EXPECT_EQ(snapshot->listeners[0]->default_cluster_slot, route::kNoCluster);
 }
 
+TEST_F(SnapshotBuilderTest, ClustersOfAStreamListener) {
+  v1::Resource tcp = listener("tcp", ":9000");
+  tcp.mutable_listener()->set_protocol(v1::LISTENER_PROTOCOL_TCP);
+  tcp.mutable_listener()->set_tcp_cluster("default/db:5432");
+  auto snapshot = apply({tcp});
+  const ClusterTarget target = snapshot->listeners[0]->stream_cluster;
+  EXPECT_EQ(snapshot->cluster(target), nullptr);
+  snapshot = apply({cluster("default/db:5432"), endpoints("default/db:5432", {"10.0.0.1"})});
+  const auto held = snapshot->cluster(target);
+  ASSERT_NE(held, nullptr);
+  EXPECT_EQ(held->name, "default/db:5432");
+  // A slot that went to another cluster is not taken for the first one.
+  EXPECT_EQ(snapshot->cluster(ClusterTarget{target.slot, target.uid + 1}), nullptr);
+  v1::Resource https = listener("https", ":443");
+  https.mutable_listener()->set_protocol(v1::LISTENER_PROTOCOL_HTTPS);
+  const auto pass = [&](const char* host, const char* cluster) {
+    auto* entry = https.mutable_listener()->add_passthrough();
+    entry->set_host(host);
+    entry->set_cluster(cluster);
+  };
+  pass("a.com", "default/db:5432");
+  pass("*.b.com", "default/none:1");
+  snapshot = apply({https});
+  const PassthroughHosts& hosts = *snapshot->listeners[0]->passthrough;
+  ASSERT_NE(hosts.find("a.com"), nullptr);
+  EXPECT_EQ(snapshot->cluster(*hosts.find("a.com")), held);
+  ASSERT_NE(hosts.find("x.b.com"), nullptr);
+  EXPECT_EQ(snapshot->cluster(*hosts.find("x.b.com")), nullptr);
+  for (const char* other : {"", "b.com", "x.y.b.com", "com", "xa.com"})
+    EXPECT_EQ(hosts.find(other), nullptr) << other;
+}
+
 // What makes the builder refuse: one fault each, in a resource named "bad" (but where the name is the fault).
 struct Refusal {
   std::string what;
@@ -299,8 +341,22 @@ std::vector<Refusal> listener_refusals() {
   return {
       {"no body", nameless_body(), v1::RESOURCE_TYPE_UNSPECIFIED, "body"},
       {"no name", with(cluster(""), [](v1::Resource&) {}), v1::RESOURCE_TYPE_CLUSTER, "name"},
-      {"protocol", bad_listener([](v1::Listener& l) { l.set_protocol(v1::LISTENER_PROTOCOL_UDP); }),
+      {"protocol",
+       bad_listener([](v1::Listener& l) { l.set_protocol(static_cast<v1::ListenerProtocol>(99)); }),
        v1::RESOURCE_TYPE_LISTENER, "protocol"},
+      {"passthrough of a kind without TLS",
+       bad_listener([](v1::Listener& l) { l.add_passthrough()->set_host("a.com"); }),
+       v1::RESOURCE_TYPE_LISTENER, "server names"},
+      {"passthrough host", bad_listener([](v1::Listener& l) {
+         l.set_protocol(v1::LISTENER_PROTOCOL_HTTPS);
+         l.add_passthrough()->set_host("*");
+       }),
+       v1::RESOURCE_TYPE_LISTENER, "host name"},
+      {"tcp_cluster of HTTP", bad_listener([](v1::Listener& l) { l.set_tcp_cluster("a/b:1"); }),
+       v1::RESOURCE_TYPE_LISTENER, "tcp_cluster"},
+      {"trusted range",
+       bad_listener([](v1::Listener& l) { l.mutable_proxy_protocol()->add_trusted_cidrs("10/8"); }),
+       v1::RESOURCE_TYPE_LISTENER, "10/8"},
       {"no address", bad_listener([](v1::Listener& l) { l.clear_addresses(); }),
        v1::RESOURCE_TYPE_LISTENER, "address"},
       {"bad address", bad_listener([](v1::Listener& l) { l.set_addresses(0, "localhost"); }),
@@ -313,9 +369,9 @@ std::vector<Refusal> listener_refusals() {
        v1::RESOURCE_TYPE_LISTENER, "headers_max"},
       {"alpn", bad_listener([](v1::Listener& l) {
          l.set_protocol(v1::LISTENER_PROTOCOL_HTTPS);
-         l.mutable_tls()->add_alpn("h2");
+         l.mutable_tls()->add_alpn("h3");
        }),
-       v1::RESOURCE_TYPE_LISTENER, "h2"},
+       v1::RESOURCE_TYPE_LISTENER, "h3"},
   };
 }
 
@@ -389,7 +445,7 @@ std::vector<Refusal> route_refusals() {
 std::vector<Refusal> cluster_refusals() {
   return {
       {"cluster protocol",
-       bad_cluster([](v1::Cluster& c) { c.set_protocol(v1::UPSTREAM_PROTOCOL_HTTP2); }),
+       bad_cluster([](v1::Cluster& c) { c.set_protocol(static_cast<v1::UpstreamProtocol>(99)); }),
        v1::RESOURCE_TYPE_CLUSTER, "protocol"},
       {"check kind", bad_cluster([](v1::Cluster& c) { c.mutable_health_check(); }),
        v1::RESOURCE_TYPE_CLUSTER, "health check"},
@@ -421,7 +477,8 @@ TEST_F(SnapshotBuilderTest, RefusesWithTypeNameAndReasonAndStaysAsItWas) {
              endpoints("x", {"10.0.0.1"})});
   const size_t endpoints_live = registry.live();
   const size_t slots_held = metrics.held().size();
-  for (const auto& refusals : {listener_refusals(), certificate_refusals(), route_refusals(), cluster_refusals()}) {
+  for (const auto& refusals :
+       {listener_refusals(), certificate_refusals(), route_refusals(), cluster_refusals()}) {
     for (const Refusal& c : refusals) {
       SCOPED_TRACE(c.what);
       // The good ones beside it are not taken either.

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "dataplane/config/compile_listener.h"
 #include "dataplane/net/listener.h"
 #include "dataplane/process/limits.h"
 
@@ -34,6 +35,7 @@ WorkerThreadsOptions worker_options(const process::ProxyOptions& options, const 
   out.ring.small.buffers = std::min(out.ring.small.buffers, options.buffers_small);
   out.ring.bulk.buffers_max = options.buffers_bulk;
   out.ring.bulk.buffers = std::min(out.ring.bulk.buffers, options.buffers_bulk);
+  out.grpc_methods_max = options.grpc_method_metrics;
   out.connections_max = std::max(options.connections_max / out.workers, 16u);
   // As many again for upstreams, and a margin for accepts under way.
   out.ring.sockets_max = out.connections_max + 256;
@@ -58,9 +60,12 @@ Control::Control(const process::ProxyOptions& options, const io::RingChoice& cho
                  process::ListenerSockets& sockets, uint32_t restarts)
     : options_(options), choice_(choice), ring_(ring), sockets_(sockets), restarts_(restarts),
       wheel_(monotonic_ns()), random_(std::random_device{}()), inbox_(ring),
-      builder_(endpoint_registry_, metrics_slots_),
+      metrics_slots_(options.metrics_per_host),
+      builder_(endpoint_registry_, metrics_slots_,
+               options.transparent_source ? config::StreamSource::kClient : config::StreamSource::kProxy),
       workers_(worker_options(options, choice), [this](std::function<void()> call) { inbox_.post(std::move(call)); }),
       health_(ring, wheel_, random_.next()), admin_(ring, wheel_, {}) {
+  grpc_methods_.set_limit(options.grpc_method_metrics);
   trim_timer_.bind<&Control::trim_memory>(*this);
   admin_timer_.bind<&Control::retry_admin>(*this);
 }
@@ -174,7 +179,10 @@ std::expected<void, config::Rejection> Control::apply(config::Transaction&& tran
   return {};
 }
 
-void Control::on_accepted(const config::ResourceSet& set) { store_->save(set, ring_.now_ns()); }
+void Control::on_accepted(const config::ResourceSet& set) {
+  store_->save(set, ring_.now_ns());
+  if (discovery_ != nullptr) rejected_before_ = discovery_->status().rejected;
+}
 
 void Control::trim_memory() { malloc_trim(0); }
 
@@ -182,7 +190,8 @@ std::expected<void, config::Rejection> Control::bind_new_addresses(const config:
   CHECK(new_sockets_.empty());
   for (const v1::Resource& resource : transaction.upserts) {
     if (!resource.has_listener()) continue;
-    for (const std::string& address : resource.listener().addresses()) {
+    for (const std::string& configured : resource.listener().addresses()) {
+      const std::string address = config::socket_address(resource.listener(), configured);
       const ListenerAddress key(resource.name(), address);
       if (bound_.contains(key) || new_sockets_.contains(key)) continue;
       auto fds = sockets_.bind(address, workers_.count());

@@ -99,7 +99,8 @@ class Control final : public config::TransactionSink {
   std::unique_ptr<config::DiscoveryClient> discovery_;
   std::unique_ptr<observe::AccessLogWriter> access_log_;
   observe::AdminServer admin_;
-  observe::RouteSeries route_series_;
+  observe::RequestSeries request_series_;
+  observe::GrpcMethodStats grpc_methods_;       // Those that have series.
   config::ResourceSet kept_;                    // Until discovery_ has taken it.
 
   using ListenerAddress = std::pair<std::string, std::string>;
@@ -111,6 +112,7 @@ class Control final : public config::TransactionSink {
   bool told_ready_ = false;
   config::SnapshotPointer checked_;             // What the health checker knows.
   uint64_t applied_ns_ = 0;                     // Of the last snapshot; 0: none.
+  uint64_t rejected_before_ = 0;                // Transactions, when the last one was accepted.
 };
 
 }  // namespace ringway::control

@@ -119,15 +119,17 @@ observe::AdminResponse Control::endpoints() const {
 
 void Control::metrics(observe::AdminReply reply) {
   workers_.sum_stats([this, reply = std::move(reply)](observe::WorkerStats sum) {
-    std::vector<observe::RouteLabels> labels(metrics_slots_.slots());
-    for (const auto& lease : metrics_slots_.held()) {
-      if (lease->slot >= labels.size()) continue;
-      labels[lease->slot] = {lease->key.namespace_name, lease->key.ingress, lease->key.service};
-    }
-    route_series_.update(labels, sum.routes);
+    observe::RequestView requests = request_series_.update(metrics_slots_.held(), std::move(sum.routes));
+    grpc_methods_.take(sum.grpc_methods);
+    sum.grpc_methods = grpc_methods_;
     observe::MetricsInput input = metrics_input();
     input.stats = &sum;
-    reply({.content_type = observe::kMetricsContentType, .body = observe::render_metrics(input)});
+    observe::NginxOptions nginx{options_.nginx_metrics, options_.metrics_per_host,
+                                {options_.metrics_namespace, options_.metrics_class, options_.metrics_pod}};
+    auto text = std::make_shared<observe::MetricsText>(input, std::move(requests), std::move(nginx));
+    observe::AdminResponse response{.content_type = observe::kMetricsContentType};
+    if (text->next(response.body)) response.more = [text](std::string& piece) { return text->next(piece); };
+    reply(std::move(response));
   });
 }
 
@@ -135,7 +137,6 @@ observe::MetricsInput Control::metrics_input() {
   observe::MetricsInput input;
   const config::Snapshot& snapshot = *builder_.snapshot();
   const uint64_t now_ns = ring_.now_ns();
-  input.routes = &route_series_;
   input.workers = workers_.count();
   input.io_backend = io::backend_name(choice_.backend);
   for_each_cluster(snapshot, [&](const upstream::Cluster& cluster) {
@@ -151,8 +152,11 @@ observe::MetricsInput Control::metrics_input() {
   for (const auto& certificate : builder_.certificate_expiries()) {
     input.certificates.push_back({certificate.name, certificate.not_after_unix_seconds});
   }
+  input.now_unix_seconds = wall_clock_ns() / static_cast<int64_t>(kNsPerSecond);
   input.config_generation = snapshot.generation;
   input.config_version = snapshot.version;
+  input.config_last_accepted =
+      snapshot.generation > 0 && (discovery_ == nullptr || discovery_->status().rejected == rejected_before_);
   if (applied_ns_ != 0) input.config_age_seconds = static_cast<double>(now_ns - std::min(applied_ns_, now_ns)) / 1e9;
   if (discovery_ != nullptr) {
     const config::DiscoveryStatus& status = discovery_->status();

@@ -39,6 +39,7 @@ void WorkerThreads::run(uint32_t index) {
   options.workers = options_.workers;
   options.seed = options_.seed + index * 0x9E3779B97F4A7C15u;
   options.access_log = options_.access_log;
+  options.grpc_methods_max = options_.grpc_methods_max;
   options.connections_max = options_.connections_max;
   // A snapshot is freed by the control thread: 10,000 routes take milliseconds that no request should wait for.
   options.retire = [this](std::shared_ptr<const config::Snapshot> snapshot) {

@@ -23,6 +23,7 @@ struct WorkerThreadsOptions {
   uint64_t seed = 1;
   uint32_t connections_max = 50'000;                 // Of each worker.
   observe::AccessLogFormat access_log = observe::AccessLogFormat::kOff;
+  uint32_t grpc_methods_max = 0;                     // Of each worker.
 };
 
 class WorkerThreads {

@@ -21,7 +21,7 @@
 
 namespace ringway::http {
 
-using StreamId = uint32_t;  // HTTP/1: 0. HTTP/2: the stream's number.
+using StreamId = uint32_t;  // HTTP/1: 0. HTTP/2: see the codec.
 
 // ---- downstream: we are the server ----
 
@@ -98,6 +98,8 @@ class ClientSink {
   virtual void on_response_trailers(StreamId stream, const HeaderList& trailers) = 0;
   // Malformed, truncated, or closed early.
   virtual void on_response_error(StreamId stream, Error error) = 0;
+  // HTTP/2: what waits to be sent of this stream has become less. HTTP/1: the output queue tells.
+  virtual void on_request_sent(StreamId) {}
 
  protected:
   ~ClientSink() = default;

@@ -63,44 +63,48 @@ ParseResult parse_fields(std::string_view bytes, const FieldRules& rules, HeadPr
   const char* const begin = bytes.data();
   const char* const end = begin + bytes.size();
   const char* line = begin + progress.line_start;
+  HeadProgress at = progress;  // A copy that nothing else points to stays in registers.
+  const auto stop = [&](const ParseResult& result) {
+    at.line_start = static_cast<uint32_t>(line - begin);
+    progress = at;
+    return result;
+  };
   while (true) {
     if (end - line >= 2 && line[0] == '\r' && line[1] == '\n') {
-      return {ParseStatus::kComplete, Error::kNone, static_cast<uint32_t>(line + 2 - begin)};
+      return stop({ParseStatus::kComplete, Error::kNone, static_cast<uint32_t>(line + 2 - begin)});
     }
     bool underscore = false;
     const char* const name_end = Scan::name_end(line, end, underscore);
     if (name_end == end || *name_end != ':' || name_end == line) {
-      return field_parser::judge(line, end, rules, progress);
+      return stop(field_parser::judge(line, end, rules, at));
     }
     const char* value = name_end + 1;
     while (value != end && (*value == ' ' || *value == '\t')) ++value;
     const char* value_end = Scan::value_end(value, end);
     if (end - value_end < 2 || value_end[0] != '\r' || value_end[1] != '\n') {
-      return field_parser::judge(line, end, rules, progress);
+      return stop(field_parser::judge(line, end, rules, at));
     }
     const char* const next = value_end + 2;
     while (value_end != value && (value_end[-1] == ' ' || value_end[-1] == '\t')) --value_end;
 
     const auto line_bytes = static_cast<uint32_t>(next - line);
     const auto name_bytes = static_cast<size_t>(name_end - line);
-    if (line_bytes > rules.line_bytes_max + 2 ||
-        progress.field_bytes + line_bytes > rules.bytes_max ||
-        progress.fields == rules.fields_max || name_bytes > UINT16_MAX) {
-      return {ParseStatus::kError, Error::kHeadersTooLarge};
+    if (line_bytes > rules.line_bytes_max + 2 || at.field_bytes + line_bytes > rules.bytes_max ||
+        at.fields == rules.fields_max || name_bytes > UINT16_MAX) {
+      return stop({ParseStatus::kError, Error::kHeadersTooLarge});
     }
     const std::string_view name(line, name_bytes);
     if (underscore && rules.reject_underscores)
-      return {ParseStatus::kError, Error::kUnderscoreHeader};
+      return stop({ParseStatus::kError, Error::kUnderscoreHeader});
     if (underscore && rules.drop_underscores) {
       ++dropped;
     } else if (!fields.add(header_name_of(name), name,
                            {value, static_cast<size_t>(value_end - value)})) {
-      return {ParseStatus::kError, Error::kHeadersTooLarge};
+      return stop({ParseStatus::kError, Error::kHeadersTooLarge});
     }
-    progress.field_bytes += line_bytes;
-    ++progress.fields;
+    at.field_bytes += line_bytes;
+    ++at.fields;
     line = next;
-    progress.line_start = static_cast<uint32_t>(line - begin);
   }
 }
 

@@ -61,32 +61,30 @@ Hops joined_hops(RequestHead& head, std::string_view peer, io::BufferPool& pool)
   return {.received = {begin, received}, .all = {begin, size}};
 }
 
-bool is_overwritten(HeaderName id) {
-  switch (id) {
-    case HeaderName::kXForwardedFor:
-    case HeaderName::kXForwardedProto:
-    case HeaderName::kXForwardedHost:
-    case HeaderName::kXForwardedPort:
-    case HeaderName::kXForwardedScheme:
-    case HeaderName::kXScheme:
-    case HeaderName::kXRealIp:
-    case HeaderName::kXRequestId:
-      return true;
-    default:
-      return false;
-  }
-}
+constexpr uint64_t bit(HeaderName id) { return uint64_t{1} << static_cast<unsigned>(id); }
 
-bool is_spoofable(const Header& header) {
-  if (header.id == HeaderName::kXForwardedPrefix || header.id == HeaderName::kForwarded ||
-      header.id == HeaderName::kXOriginalUri) {
-    return true;
-  }
-  if (header.id != HeaderName::kOther) return false;
-  for (const std::string_view prefix : {"x-forwarded-", "x-original-", "x-ringway-", "x-envoy-"}) {
-    if (starts_with_ignoring_case(header.name(), prefix)) return true;
+constexpr uint64_t kOverwritten =
+    bit(HeaderName::kXForwardedFor) | bit(HeaderName::kXForwardedProto) |
+    bit(HeaderName::kXForwardedHost) | bit(HeaderName::kXForwardedPort) |
+    bit(HeaderName::kXForwardedScheme) | bit(HeaderName::kXScheme) | bit(HeaderName::kXRealIp) |
+    bit(HeaderName::kXRequestId);
+constexpr uint64_t kSpoofableKnown = bit(HeaderName::kXForwardedPrefix) |
+                                     bit(HeaderName::kForwarded) | bit(HeaderName::kXOriginalUri);
+constexpr std::string_view kSpoofable[] = {"x-forwarded-", "x-original-", "x-ringway-", "x-envoy-"};
+
+// A field without a well-known name. Most begin otherwise, and the first letters say so.
+bool is_spoofable_name(std::string_view name) {
+  if (name.size() < 8 || (name[0] | 0x20) != 'x' || name[1] != '-') return false;
+  for (const std::string_view prefix : kSpoofable) {
+    if ((name[2] | 0x20) == prefix[2] && starts_with_ignoring_case(name, prefix)) return true;
   }
   return false;
+}
+
+// Of a field without a well-known name: never passed on as a client sent it.
+bool is_removed_name(std::string_view name, bool trusted) {
+  return equals_ignoring_case(name, "proxy") || equals_ignoring_case(name, kOriginalForwardedFor) ||
+         (!trusted && is_spoofable_name(name));
 }
 
 }  // namespace
@@ -108,11 +106,10 @@ bool set_forwarding_fields(RequestHead& head, const Forwarding& forwarding,
   const std::string_view proto = kept(HeaderName::kXForwardedProto, forwarding.scheme);
   const Hops hops = joined_hops(head, forwarding.peer, output_pool);
 
+  const uint64_t removed = kOverwritten | (forwarding.trusted ? 0 : kSpoofableKnown);
   headers.remove_if([&](const Header& header) {
-    if (is_overwritten(header.id) || (!forwarding.trusted && is_spoofable(header))) return true;
-    return header.id == HeaderName::kOther &&
-           (equals_ignoring_case(header.name(), "proxy") ||
-            equals_ignoring_case(header.name(), kOriginalForwardedFor));
+    if (header.id == HeaderName::kOther) return is_removed_name(header.name(), forwarding.trusted);
+    return (removed & bit(header.id)) != 0;
   });
   bool added =
       headers.add(HeaderName::kXRequestId, request_id) &&

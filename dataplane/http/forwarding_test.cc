@@ -47,6 +47,15 @@ INSTANTIATE_TEST_SUITE_P(
             "X-Forwarded-For=1.1.1.1, 2.2.2.2, 10.0.0.7; X-Forwarded-Host=pub; "
             "X-Forwarded-Port=80; X-Forwarded-Proto=http; "
             "X-Forwarded-Scheme=http; X-Scheme=http; X-Original-Forwarded-For=1.1.1.1, 2.2.2.2;"},
+        ForwardingCase{
+            "names_that_are_nearly_those",
+            "X-Forwarded: 1\r\nX-Env: 2\r\nX-Originals-Of: 3\r\nX-Ringway-A: 4\r\nx-ENVOY-b: 5\r\n"
+            "Proxy-A: 6\r\nX: 7\r\nX-R: 8\r\n",
+            false,
+            " X-Forwarded=1; X-Env=2; X-Originals-Of=3; Proxy-A=6; X=7; X-R=8; X-Request-ID=id; "
+            "X-Real-IP=10.0.0.7; "
+            "X-Forwarded-For=10.0.0.7; X-Forwarded-Host=a; X-Forwarded-Port=443; "
+            "X-Forwarded-Proto=https; X-Forwarded-Scheme=https; X-Scheme=https;"},
         ForwardingCase{"trusted_nothing_sent", "", true, kOurs},
         ForwardingCase{"good_request_id_is_kept", "X-Request-ID: abc-1\r\n", false,
                        " X-Request-ID=abc-1; X-Real-IP=10.0.0.7; X-Forwarded-For=10.0.0.7; "
@@ -107,6 +116,19 @@ TEST(HopByHop, FieldsOfTheConnectionStayOnIt) {
     ASSERT_EQ(server.heads, 1u);
     remove_hop_by_hop(server.head);
     EXPECT_EQ(describe(server.head.headers), " Host=a;" + std::string(c.want));
+  }
+}
+
+TEST(HopByHop, EachIsSeenAlone) {
+  for (const HeaderName id :
+       {HeaderName::kConnection, HeaderName::kKeepAlive, HeaderName::kProxyConnection,
+        HeaderName::kProxyAuthorization, HeaderName::kProxyAuthenticate, HeaderName::kHttp2Settings,
+        HeaderName::kUpgrade, HeaderName::kTe}) {
+    RequestHead head;
+    head.headers.add(HeaderName::kVia, "v");
+    head.headers.add(id, "x");
+    remove_hop_by_hop(head);
+    EXPECT_EQ(describe(head.headers), " Via=v;") << header_text(id);
   }
 }
 

@@ -27,4 +27,29 @@ std::expected<ResponseFraming, Error> response_body_length(Method request_method
                                                            Version version,
                                                            const HeaderList& headers);
 
+// The bytes of a body against the length that was declared, for versions whose framing does not
+// cut the body by it (RFC 9113 section 8.1.1).
+class BodyCount {
+ public:
+  void begin(BodyLength length) {
+    left_ = length.kind == BodyKind::kKnown ? length.bytes
+            : length.kind == BodyKind::kNone ? 0
+                                             : UINT64_MAX;
+    known_ = left_ != UINT64_MAX;
+  }
+  // False: more than declared.
+  bool add(uint64_t bytes) {
+    if (!known_) return true;
+    if (bytes > left_) return false;
+    left_ -= bytes;
+    return true;
+  }
+  // False: less than declared.
+  bool end() const { return !known_ || left_ == 0; }
+
+ private:
+  uint64_t left_ = 0;
+  bool known_ = true;
+};
+
 }  // namespace ringway::http

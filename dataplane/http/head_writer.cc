@@ -9,6 +9,37 @@
 namespace ringway::http {
 namespace {
 
+// The first and the last bytes of sizeof(Block): all of them, when there are at most twice as many.
+// Builtins, because the fortified memcpy would check again what the caller has checked.
+template <typename Block>
+inline void put_ends(char* out, const char* from, size_t size) {
+  Block first, last;
+  __builtin_memcpy(&first, from, sizeof first);
+  __builtin_memcpy(&last, from + size - sizeof last, sizeof last);
+  __builtin_memcpy(out, &first, sizeof first);
+  __builtin_memcpy(out + size - sizeof last, &last, sizeof last);
+}
+
+// Copies text and returns where it ends. Names and values are short: two moves that overlap do it
+// without a call.
+inline char* put(char* out, std::string_view text) {
+  const size_t size = text.size();
+  if (size >= 8) {
+    if (size > 32) {
+      __builtin_memcpy(out, text.data(), size);
+    } else if (size >= 16) {
+      put_ends<unsigned __int128>(out, text.data(), size);
+    } else {
+      put_ends<uint64_t>(out, text.data(), size);
+    }
+  } else if (size >= 4) {
+    put_ends<uint32_t>(out, text.data(), size);
+  } else {
+    for (size_t i = 0; i < size; ++i) out[i] = text[i];
+  }
+  return out + size;
+}
+
 // Collects pieces on the stack, so that a usual head reaches the output queue in one copy.
 class TextCollector {
  public:
@@ -23,11 +54,11 @@ class TextCollector {
       flush();
       if (text.size() > sizeof text_) return output_.append_copy(pool_, text);
     }
-    std::memcpy(text_ + size_, text.data(), text.size());
+    put(text_ + size_, text);
     size_ += text.size();
   }
   void add_number(uint64_t number, int base) {
-    char digits[20];
+    char digits[64];  // In any base.
     const auto result = std::to_chars(digits, digits + sizeof digits, number, base);
     add({digits, static_cast<size_t>(result.ptr - digits)});
   }
@@ -39,13 +70,10 @@ class TextCollector {
       add(value);
       return add("\r\n");
     }
-    char* out = text_ + size_;
-    std::memcpy(out, name.data(), name.size());
-    out += name.size();
+    char* out = put(text_ + size_, name);
     *out++ = ':';
     *out++ = ' ';
-    if (!value.empty()) std::memcpy(out, value.data(), value.size());
-    out += value.size();
+    out = put(out, value);
     *out++ = '\r';
     *out++ = '\n';
     size_ += bytes;

@@ -115,6 +115,17 @@ constexpr std::array<Folded, kNames.size()> make_folded() {
 }
 constexpr std::array<Folded, kNames.size()> kFolded = make_folded();
 
+// What same_folded() stands on.
+constexpr bool only_letters_have_bit_6() {
+  for (const Folded& name : kFolded) {
+    for (const char c : name.text) {
+      if ((c & 0x40) != 0 && (c < 'a' || c > 'z')) return false;
+    }
+  }
+  return true;
+}
+static_assert(only_letters_have_bit_6());
+
 template <typename Word>
 Word load(const char* at) {
   Word word;
@@ -122,31 +133,27 @@ Word load(const char* at) {
   return word;
 }
 
-// Every byte 'A'..'Z' of `word` to lower case, all others as they are.
+// True when `word` is `folded` but for the case of letters. In a folded name only letters have bit
+// 0x40 (see kFolded), and only letters become a lower-case letter by setting bit 0x20.
 template <typename Word>
-constexpr Word to_lower(Word word) {
-  constexpr Word kOnes = static_cast<Word>(~Word{0}) / 255;
-  const Word low_bits = word & (kOnes * 0x7F);
-  const Word from_a = low_bits + kOnes * (0x80 - 'A');
-  const Word beyond_z = low_bits + kOnes * (0x80 - 'Z' - 1);
-  const Word is_upper = from_a & ~beyond_z & ~word & (kOnes * 0x80);
-  return word | (is_upper >> 2);
+constexpr bool same_folded(Word word, Word folded) {
+  constexpr Word kLetter = static_cast<Word>(static_cast<Word>(~Word{0}) / 255 * 0x40);
+  return static_cast<Word>(word | ((folded & kLetter) >> 1)) == folded;
 }
 
 bool equals_folded(const char* name, const char* folded, size_t size) {
+  const auto same = [=]<typename Word>(Word, size_t at) {
+    return same_folded(load<Word>(name + at), load<Word>(folded + at));
+  };
   if (size >= 8) {
     for (size_t i = 0; i + 8 < size; i += 8) {
-      if (to_lower(load<uint64_t>(name + i)) != load<uint64_t>(folded + i)) return false;
+      if (!same(uint64_t{}, i)) return false;
     }
-    return to_lower(load<uint64_t>(name + size - 8)) == load<uint64_t>(folded + size - 8);
+    return same(uint64_t{}, size - 8);
   }
-  if (size >= 4) {
-    return to_lower(load<uint32_t>(name)) == load<uint32_t>(folded) &&
-           to_lower(load<uint32_t>(name + size - 4)) == load<uint32_t>(folded + size - 4);
-  }
+  if (size >= 4) return same(uint32_t{}, 0) && same(uint32_t{}, size - 4);
   for (size_t i = 0; i < size; ++i) {
-    if (to_lower<uint32_t>(static_cast<uint8_t>(name[i])) != static_cast<uint8_t>(folded[i]))
-      return false;
+    if (!same(uint8_t{}, i)) return false;
   }
   return true;
 }
@@ -155,6 +162,11 @@ bool equals_folded(const char* name, const char* folded, size_t size) {
 
 std::string_view header_text(HeaderName id) {
   return id == HeaderName::kOther ? std::string_view() : kNames[static_cast<size_t>(id)];
+}
+
+std::string_view header_text_lower(HeaderName id) {
+  if (id == HeaderName::kOther) return {};
+  return {kFolded[static_cast<size_t>(id)].text, kNames[static_cast<size_t>(id)].size()};
 }
 
 HeaderName header_name_of(std::string_view name) {

@@ -63,6 +63,7 @@ enum class HeaderName : uint8_t {
 };
 
 std::string_view header_text(HeaderName id);  // Canonical spelling as sent, e.g. "Content-Length".
+std::string_view header_text_lower(HeaderName id);  // As HTTP/2 sends it, e.g. "content-length".
 HeaderName header_name_of(std::string_view name);  // Case-insensitive; kOther when not well known.
                                                    // A perfect hash: one comparison.
 

@@ -130,7 +130,7 @@ struct RequestHead {
   Method method = Method::kOther;
   Version version = Version::k11;
   bool keep_alive = true;        // The client allows another request on this connection.
-  bool expect_continue = false;  // Expect: 100-continue, HTTP/1.1 only.
+  bool expect_continue = false;  // Expect: 100-continue; never of HTTP/1.0.
   bool upgrade = false;          // Connection: upgrade and one Upgrade value.
   bool asterisk = false;         // OPTIONS *
   BodyLength body;

@@ -87,7 +87,7 @@ Error settle_target(RequestHead& head, io::BufferPool& output_pool) {
 // wait for: both must not reach an upstream.
 Error settle_expectation(RequestHead& head) {
   if (!head.headers.has(HeaderName::kExpect)) return Error::kNone;
-  if (head.version == Version::k11) {
+  if (head.version != Version::k10) {
     uint32_t fields = 0;
     for (const Header& header : head.headers) {
       if (header.id != HeaderName::kExpect) continue;
@@ -142,7 +142,7 @@ Error complete_request_head(RequestHead& head, io::BufferPool& output_pool) {
   const ConnectionOptions options = connection_options(head.headers);
   if (options.too_many) return Error::kBadHeader;
   head.keep_alive =
-      head.version == Version::k11 ? !options.close : options.keep_alive && !options.close;
+      head.version == Version::k10 ? options.keep_alive && !options.close : !options.close;
   error = settle_expectation(head);
   if (error != Error::kNone) return error;
   return settle_upgrade(head, options);

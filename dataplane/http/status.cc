@@ -130,6 +130,16 @@ std::string_view error_name(Error error) {
       return "truncated";
     case Error::kTimeout:
       return "timeout";
+    case Error::kRefusedStream:
+      return "refused_stream";
+    case Error::kStreamReset:
+      return "stream_reset";
+    case Error::kBadBase64:
+      return "bad_base64";
+    case Error::kMisdirected:
+      return "misdirected";
+    case Error::kPlainOnTls:
+      return "plain_on_tls";
   }
   return "unknown";
 }
@@ -150,6 +160,8 @@ uint16_t status_of(Error error) {
       return 417;
     case Error::kMethodNotAllowed:
       return 405;
+    case Error::kMisdirected:
+      return 421;
     case Error::kTimeout:
       return 408;
     case Error::kBadStatusLine:

@@ -38,6 +38,11 @@ enum class Error : uint8_t {
   kTooManyInterim,           // response side: 1xx flood, 502
   kTruncated,                // the peer closed inside a message
   kTimeout,                  // 408
+  kRefusedStream,            // response side: the peer did not process the request (RFC 9113 8.7)
+  kStreamReset,              // response side: RST_STREAM before the end
+  kBadBase64,                // 400: the text form of gRPC-Web
+  kMisdirected,              // 421, RFC 9110 section 15.5.20
+  kPlainOnTls,               // 400: HTTP in clear text on a port of HTTPS
 };
 std::string_view error_name(Error error);  // snake_case, for metrics and logs.
 uint16_t status_of(Error error);           // What a request so refused is answered with.

@@ -12,6 +12,7 @@
 #include <climits>
 
 #include "base/clock.h"
+#include "dataplane/io/bind_source.h"
 
 namespace ringway::io {
 namespace {
@@ -19,27 +20,6 @@ namespace {
 constexpr int kEventsMax = 512;
 
 }  // namespace
-
-void EpollRing::List::push(Op& op) {
-  op.next = nullptr;
-  op.previous = last;
-  (last == nullptr ? head : last->next) = &op;
-  last = &op;
-  ++count;
-}
-
-void EpollRing::List::remove(Op& op) {
-  (op.previous == nullptr ? head : op.previous->next) = op.next;
-  (op.next == nullptr ? last : op.next->previous) = op.previous;
-  op.next = op.previous = nullptr;
-  --count;
-}
-
-Op& EpollRing::List::pop() {
-  Op& op = *head;
-  remove(op);
-  return op;
-}
 
 EpollRing::EpollRing(const RingOptions& options) : options_(options) {
   small_ = std::make_unique<BufferPool>(options.small);
@@ -113,6 +93,10 @@ std::expected<Socket, int> EpollRing::open_stream(int family, const StreamOption
   if (family != AF_UNIX && options.no_delay)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (options.keep_alive) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  if (const int error = options.source == nullptr ? 0 : bind_source(fd, *options.source)) {
+    ::close(fd);
+    return std::unexpected(error);
+  }
   open_file(
       fd,
       FileKind::kSocket);  // Under epoll when it connects: before, epoll would report a hang-up.
@@ -161,9 +145,7 @@ void EpollRing::recv(Op& op, Socket socket, RecvMode mode) {
 void EpollRing::send(SendOp& op, Socket socket, std::span<iovec> vectors) {
   CHECK(!vectors.empty() && vectors.size() <= IOV_MAX);
   start(op, OpKind::kSend, socket);
-  op.message = {};
-  op.message.msg_iov = vectors.data();
-  op.message.msg_iovlen = vectors.size();
+  op.vectors = vectors;
   if (file(socket).writable) {
     queue(op);
   } else {

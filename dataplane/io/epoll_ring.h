@@ -11,6 +11,7 @@
 #include <array>
 #include <vector>
 
+#include "dataplane/io/op_list.h"
 #include "dataplane/io/ring.h"
 
 namespace ringway::io {
@@ -30,6 +31,10 @@ class EpollRing final : public Ring {
   void shutdown(Op& op, Socket socket, ShutdownHow how) override;
   void close(Op& op, Socket socket) override;
   void write(WriteOp& op, Socket file, const void* bytes, uint32_t length) override;
+  std::expected<Socket, int> open_datagram(const SocketAddress& peer,
+                                           const SocketAddress* source) override;
+  void recv_datagrams(DatagramOp& op, Socket socket) override;
+  void send_datagram(DatagramSendOp& op, Socket socket, std::span<iovec> vectors) override;
   void cancel(Op& op) override;
   void wake() override;
   uint32_t turn(uint64_t deadline_ns) override;
@@ -49,15 +54,6 @@ class EpollRing final : public Ring {
     uint16_t ops = 0;
     Op* reader = nullptr;  // Waits for an edge.
     Op* writer = nullptr;
-  };
-
-  struct List {  // Ops by their next/previous.
-    Op* head = nullptr;
-    Op* last = nullptr;
-    uint32_t count = 0;
-    void push(Op& op);
-    void remove(Op& op);
-    Op& pop();
   };
 
   // Where an op in flight is: the high half of Op::mode. Beside it: the receive mode, the shutdown
@@ -96,16 +92,18 @@ class EpollRing final : public Ring {
   void attempt_recv(Op& op);
   void attempt_send(SendOp& op);
   void attempt_write(WriteOp& op);
+  void attempt_datagrams(DatagramOp& op);
+  void attempt_send_datagram(DatagramSendOp& op);
   void attempt_close(Op& op);
 
   RingOptions options_;
   int epoll_ = -1;
   int event_ = -1;
   std::vector<File> files_;
-  List run_;
-  std::array<List, 2> parked_;   // Small, bulk.
-  uint32_t ran_ = 0;             // Completions of this turn.
-  bool nanosecond_wait_ = true;  // epoll_pwait2(2), Linux 5.11; a seccomp profile may not know it.
+  OpList run_;
+  std::array<OpList, 2> parked_;  // Small, bulk.
+  uint32_t ran_ = 0;              // Completions of this turn.
+  bool nanosecond_wait_ = true;   // epoll_pwait2(2), Linux 5.11; a seccomp profile may not know it.
 };
 
 }  // namespace ringway::io

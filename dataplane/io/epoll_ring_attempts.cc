@@ -34,6 +34,10 @@ void EpollRing::attempt(Op& op) {
       return attempt_write(static_cast<WriteOp&>(op));
     case OpKind::kClose:
       return attempt_close(op);
+    case OpKind::kDatagrams:
+      return attempt_datagrams(static_cast<DatagramOp&>(op));
+    case OpKind::kSendDatagram:
+      return attempt_send_datagram(static_cast<DatagramSendOp&>(op));
     case OpKind::kShutdown: {
       const int result = ::shutdown(op.socket.index, op.mode & kModeMask);
       return finish(op, {.result = result == 0 ? 0 : -errno});
@@ -127,9 +131,12 @@ void EpollRing::attempt_recv(Op& op) {
 }
 
 void EpollRing::attempt_send(SendOp& op) {
+  msghdr message{};
+  message.msg_iov = op.vectors.data();
+  message.msg_iovlen = op.vectors.size();
   ssize_t bytes;
   do {
-    bytes = ::sendmsg(op.socket.index, &op.message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    bytes = ::sendmsg(op.socket.index, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
   } while (bytes < 0 && errno == EINTR);
   if (bytes < 0 && errno == EAGAIN) {
     file(op.socket).writable = false;

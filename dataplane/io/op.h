@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include <cstdint>
+#include <span>
 
 #include "base/check.h"
 #include "dataplane/io/slice.h"
@@ -33,7 +34,18 @@ struct Completion {
   Slice data;         // recv: the bytes, data.size() == result when result > 0.
 };
 
-enum class OpKind : uint8_t { kNone, kAccept, kConnect, kRecv, kSend, kShutdown, kClose, kWrite };
+enum class OpKind : uint8_t {
+  kNone,
+  kAccept,
+  kConnect,
+  kRecv,
+  kSend,
+  kShutdown,
+  kClose,
+  kWrite,
+  kDatagrams,
+  kSendDatagram
+};
 
 struct Op {
   using Complete = void (*)(Op&, Completion&&);
@@ -74,10 +86,30 @@ struct ConnectOp : Op {
   SocketAddress target;  // Kept here: the kernel reads it until the completion.
 };
 
-// A vectored send. `vectors` are the owner's; they and the bytes stay as they are until the
-// completion.
+// A vectored send. The vectors are the owner's; they and the bytes stay as they are until the
+// completion. No msghdr here: it would be 40 bytes more in every connection, idle or not.
 struct SendOp : Op {
+  std::span<iovec> vectors;
+};
+
+// Receives datagrams.
+struct DatagramOp : Op {
+  // Valid in the completion function of a datagram.
+  SocketAddress peer;
+  SocketAddress local;         // The address of ours it came to, without port; AF_UNSPEC when not known.
+  uint32_t segment_bytes = 0;  // Not 0: several datagrams of so many bytes, the last may be shorter.
+  bool truncated = false;      // Something is missing at the end: of the datagram, or of the last.
+  msghdr layout{};             // The ring's.
+};
+
+// Sends one datagram, or several.
+struct DatagramSendOp : SendOp {
+  SocketAddress to;            // Length 0: the address that the socket is connected to.
+  SocketAddress from;          // The address of ours to send from; AF_UNSPEC: the routing table's choice.
+  uint32_t segment_bytes = 0;  // Not 0: the bytes are cut into datagrams of so many (UDP_SEGMENT).
+  // The ring's.
   msghdr message{};
+  alignas(8) char control[96]{};
 };
 
 struct WriteOp : Op {

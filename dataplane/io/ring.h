@@ -36,6 +36,9 @@ enum class ShutdownHow : int { kRead = SHUT_RD, kWrite = SHUT_WR, kBoth = SHUT_R
 struct StreamOptions {
   bool no_delay = true;     // TCP_NODELAY; ignored for Unix sockets.
   bool keep_alive = false;  // SO_KEEPALIVE with the system's times.
+  // The address that it connects from, another host's too (bind_source.h); nullptr: as the kernel
+  // chooses. Of the socket's family, IPv4 or IPv6. For the call only.
+  const SocketAddress* source = nullptr;
 };
 
 struct RingOptions {
@@ -69,7 +72,8 @@ class Ring {
   // descriptor stays the caller's; the error is an errno.
   virtual std::expected<Socket, int> adopt(int fd) = 0;
   // A non-connected stream socket of `family` (AF_INET, AF_INET6, AF_UNIX). Error: errno (EMFILE,
-  // ENFILE, ENOBUFS, ...).
+  // ENFILE, ENOBUFS, ...; EPERM, EADDRNOTAVAIL of a source). Without a free port of the source the
+  // connect ends with -EADDRNOTAVAIL.
   virtual std::expected<Socket, int> open_stream(int family, const StreamOptions& options) = 0;
 
   // Each submission REQUIRES !op.in_flight and a bound op. A submission never fails and never
@@ -89,6 +93,22 @@ class Ring {
   virtual void close(Op& op, Socket socket) = 0;
   virtual void write(WriteOp& op, Socket file, const void* bytes,
                      uint32_t length) = 0;  // At the file's position; may be short.
+
+  // A socket for datagrams that is connected to `peer`: nobody else's arrive, and a refusal (ICMP)
+  // ends the receive, or a send, with -ECONNREFUSED. `source`: as StreamOptions::source. Bound ones
+  // come by adopt(). Error: errno.
+  virtual std::expected<Socket, int> open_datagram(const SocketAddress& peer,
+                                                   const SocketAddress* source) = 0;
+  // Stays armed (`more`) like a multishot receive, into the bulk pool. Result 0 with `more` is an
+  // empty datagram, not an end. Where the kernel has put datagrams of one sender together (UDP_GRO)
+  // they come in one completion. Up to 144 bytes of a buffer are for addresses.
+  virtual void recv_datagrams(DatagramOp& op, Socket socket) = 0;
+  // Never waits: -EAGAIN when the socket's send buffer is full, and the datagram is lost. Several may
+  // be in flight on one socket. With segment_bytes the kernel may refuse what it would send one by
+  // one (-EINVAL, -EMSGSIZE, -EIO: udp(7), UDP_SEGMENT); at most kSegmentsMax at once.
+  static constexpr uint32_t kSegmentsMax = 64;
+  virtual void send_datagram(DatagramSendOp& op, Socket socket, std::span<iovec> vectors) = 0;
+
   // Asks for the end of an op in flight; it completes once more (more == false) with -ECANCELED, or
   // with what overtook the request. Idempotent.
   virtual void cancel(Op& op) = 0;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -22,6 +23,24 @@ inline RingOptions small_options() {
   options.bulk = {16384, 8, 8};
   options.output = {1024, 16, 1024};
   return options;
+}
+
+// Whether the kernel lets this process bind to addresses of others (bind_source.h).
+inline bool may_bind_source() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  const bool may = setsockopt(fd, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof on) == 0;
+  ::close(fd);
+  return may;
+}
+
+inline SocketAddress ipv4(uint32_t address, uint16_t port = 0) {
+  SocketAddress out;
+  out.v4.sin_family = AF_INET;
+  out.v4.sin_addr.s_addr = htonl(address);
+  out.v4.sin_port = htons(port);
+  out.length = sizeof out.v4;
+  return out;
 }
 
 inline std::string pattern(size_t bytes) {
@@ -61,8 +80,8 @@ class RingSuite : public ::testing::TestWithParam<Backend> {
     return {&far, Socket{accept.results.front()}};
   }
   // A connection that the proxy opened.
-  std::pair<Far*, Socket> connected() {
-    const Socket socket = ring().open_stream(world_->server_address().family(), {}).value();
+  std::pair<Far*, Socket> connected(const StreamOptions& options = {}) {
+    const Socket socket = ring().open_stream(world_->server_address().family(), options).value();
     Logged<ConnectOp> connect;
     ring().connect(connect.op, socket, world_->server_address());
     Far* far = nullptr;

@@ -211,6 +211,103 @@ TEST_P(RingReceive, ReceivesParkWhenThePoolIsDryAndRecover) {
   close_listener();
 }
 
+// Senders with much to say, one after the other, to an owner that stops each at its first bytes:
+// the pool grows by what they were asked for, not by what their sockets hold.
+TEST_P(RingReceive, APoolGrowsByWhatOwnersWantNotByWhatSendersHave) {
+  RingOptions options = small_options();
+  options.small = {512, 16, 4096};
+  make(options);
+  struct Line {
+    Far* far;
+    Socket socket;
+    Logged<Op> receive;
+  };
+  std::deque<Line> lines;
+  const std::string text = pattern(40'000);
+  for (int i = 0; i < 40; ++i) {
+    auto [far, socket] = accepted();
+    Line& line = lines.emplace_back();
+    line.far = far;
+    line.socket = socket;
+    line.receive.keep = true;
+    line.receive.then = [&] {
+      if (line.receive.more) ring().cancel(line.receive.op);
+    };
+    ring().recv(line.receive.op, line.socket, RecvMode::kMultishot);
+  }
+  for (Line& line : lines) {
+    line.far->write(text);
+    ASSERT_TRUE(world_->run_until([&] { return line.receive.done(); }));
+    EXPECT_EQ(line.receive.last(), -ECANCELED);
+    EXPECT_FALSE(line.receive.text.empty());
+  }
+  // The first take what there is at the start; from then on each takes its own, and growing
+  // doubles.
+  EXPECT_LE(ring().small_pool().total(), 256u);
+
+  for (Line& line : lines) {  // Nothing is lost, and a pool with room is used as before.
+    line.receive.slices.clear();
+    line.receive.keep = false;
+    line.receive.more = true;
+    line.receive.then = nullptr;
+    ring().recv(line.receive.op, line.socket, RecvMode::kMultishot);
+    ASSERT_TRUE(world_->run_until([&] { return line.receive.text.size() == text.size(); }));
+    EXPECT_EQ(line.receive.text, text);
+    EXPECT_TRUE(line.receive.op.in_flight);
+    ring().cancel(line.receive.op);
+    ASSERT_TRUE(world_->run_until([&] { return line.receive.done(); }));
+    EXPECT_EQ(line.receive.last(), -ECANCELED);
+    close(line.socket);
+  }
+  close_listener();
+}
+
+// A pool at its limit calls multishot receives back (UringRing): whatever their owners and peers do
+// in the turns around it, each ends once, and none that nobody ended is lost.
+TEST_P(RingReceive, ReceivesEndWhileThePoolIsScarce) {
+  for (int turns = 0; turns < 4; ++turns) {
+    SCOPED_TRACE(turns);
+    listener_ = Socket{};
+    RingOptions options = small_options();
+    options.small = {512, 8, 8};
+    make(options);
+    struct Line {
+      Far* far;
+      Socket socket;
+      Logged<Op> receive;
+    };
+    std::deque<Line> lines;
+    for (int i = 0; i < 4; ++i) {
+      auto [far, socket] = accepted();
+      lines.emplace_back().far = far;
+      lines.back().socket = socket;
+      ring().recv(lines.back().receive.op, socket, RecvMode::kMultishot);
+    }
+    Line &full = lines[0], &cancelled = lines[1], &ended = lines[2], &stays = lines[3];
+    full.receive.keep = true;
+    full.far->write(pattern(8000));
+    ASSERT_TRUE(world_->run_until([&] { return ring().stats().buffers_exhausted > 0; }));
+    for (int i = 0; i < turns; ++i) ring().turn(0);
+    ring().cancel(cancelled.receive.op);
+    ended.far->half_close();
+    ring().cancel(full.receive.op);
+    ASSERT_TRUE(world_->run_until([&] { return full.receive.done() && cancelled.receive.done(); }));
+    EXPECT_EQ(cancelled.receive.results, std::vector<int32_t>{-ECANCELED});
+    EXPECT_EQ(full.receive.last(), -ECANCELED);
+    full.receive.slices.clear();
+    ASSERT_TRUE(world_->run_until([&] { return ended.receive.done(); }));
+    EXPECT_EQ(ended.receive.results, std::vector<int32_t>{0});
+    stays.far->write("still here");
+    ASSERT_TRUE(world_->run_until([&] { return stays.receive.text == "still here"; }));
+    EXPECT_TRUE(stays.receive.op.in_flight);
+    ring().cancel(stays.receive.op);
+    ASSERT_TRUE(world_->run_until([&] { return stays.receive.done(); }));
+    EXPECT_EQ(stays.receive.last(), -ECANCELED);
+    for (Line& line : lines) close(line.socket);
+    close_listener();
+  }
+}
+
 TEST_P(RingReceive, AParkedReceiveIsCancelledFromTheLoop) {
   RingOptions options = small_options();
   options.small = {256, 2, 2};

@@ -91,6 +91,65 @@ TEST_P(RingSuite, BothFamilies) {
   }
 }
 
+TEST_P(RingSuite, ConnectsFromTheAddressAsked) {
+  if (GetParam() != Backend::kSim && !may_bind_source())
+    GTEST_SKIP() << "needs CAP_NET_RAW or CAP_NET_ADMIN";
+  make();
+  const SocketAddress source = ipv4(0x7F000009);
+  auto [far, socket] = connected({.source = &source});
+  EXPECT_EQ(far->proxy_address().v4.sin_addr.s_addr, source.v4.sin_addr.s_addr);
+  EXPECT_EQ(send(socket, "from there"), 10);
+  EXPECT_TRUE(world_->run_until([&, far = far] { return far->received() == "from there"; }));
+  far->write("and back");
+  Logged<Op> recv;
+  ring().recv(recv.op, socket, RecvMode::kOnce);
+  EXPECT_TRUE(world_->run_until([&] { return recv.done(); }));
+  EXPECT_EQ(recv.text, "and back");
+  close(socket);
+
+  make(small_options(), AF_INET6);
+  SocketAddress six = world_->server_address();
+  six.v6.sin6_port = 0;
+  auto [other, socket6] = connected({.source = &six});
+  const SocketAddress seen = other->proxy_address();
+  EXPECT_TRUE(IN6_IS_ADDR_LOOPBACK(&seen.v6.sin6_addr));
+  close(socket6);
+}
+
+// An address without a way back: the connect waits as any other, and can be given up.
+TEST_P(RingSuite, ASourceOfAnotherHostIsTaken) {
+  if (GetParam() == Backend::kSim) GTEST_SKIP() << "no routes on a simulated network";
+  if (!may_bind_source()) GTEST_SKIP() << "needs CAP_NET_RAW or CAP_NET_ADMIN";
+  make();
+  const SocketAddress source = ipv4(0xCB007109);  // 203.0.113.9, RFC 5737.
+  const Socket socket = ring().open_stream(AF_INET, {.source = &source}).value();
+  Logged<ConnectOp> connect;
+  ring().connect(connect.op, socket, world_->server_address());
+  world_->run_for(10 * kNsPerMs);
+  ring().cancel(connect.op);
+  ASSERT_TRUE(world_->run_until([&] { return connect.done(); }));
+  EXPECT_EQ(connect.last(), -ECANCELED);
+  close(socket);
+}
+
+TEST_P(RingSuite, SourcesThatAreRefusedLeaveNoSocket) {
+  if (GetParam() == Backend::kSim) GTEST_SKIP() << "a simulated network refuses none";
+  if (!may_bind_source()) GTEST_SKIP() << "needs CAP_NET_RAW or CAP_NET_ADMIN";
+  make();
+  SocketAddress link_local;  // Without the link that it belongs to (EINVAL).
+  link_local.v6.sin6_family = AF_INET6;
+  link_local.v6.sin6_addr.s6_addr[0] = 0xfe;
+  link_local.v6.sin6_addr.s6_addr[1] = 0x80;
+  link_local.v6.sin6_addr.s6_addr[15] = 1;
+  link_local.length = sizeof link_local.v6;
+  for (int i = 0; i < 5000; ++i) {  // More than there are sockets.
+    const auto socket = ring().open_stream(AF_INET6, {.source = &link_local});
+    ASSERT_FALSE(socket);
+    ASSERT_EQ(socket.error(), EINVAL);
+  }
+  close(ring().open_stream(AF_INET, {}).value());
+}
+
 TEST_P(RingSuite, SendingToAClosedSocketRaisesNoSignal) {
   make();
   auto [far, socket] = connected();

@@ -94,6 +94,12 @@ class KernelFar : public Far {
   const std::string& received() const override { return received_; }
   bool ended() const override { return ended_; }
   bool was_reset() const override { return reset_; }
+  SocketAddress proxy_address() const override {
+    SocketAddress address;
+    address.length = sizeof address.local;
+    CHECK(getpeername(fd_, &address.generic, &address.length) == 0);
+    return address;
+  }
 
  private:
   int fd_;
@@ -153,6 +159,7 @@ class SimFar : public Far {
   const std::string& received() const override { return peer_.received(); }
   bool ended() const override { return peer_.ended(); }
   bool was_reset() const override { return peer_.was_reset(); }
+  SocketAddress proxy_address() const override { return peer_.source(); }
 
  private:
   SimPeer& peer_;

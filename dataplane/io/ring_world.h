@@ -29,6 +29,8 @@ class Far {
   virtual const std::string& received() const = 0;
   virtual bool ended() const = 0;  // The proxy's direction has ended.
   virtual bool was_reset() const = 0;
+  // Of the proxy's end; under SimRing only what a connection of the proxy chose (SimPeer::source).
+  virtual SocketAddress proxy_address() const = 0;
 };
 
 class RingWorld {

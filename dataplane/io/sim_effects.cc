@@ -36,6 +36,8 @@ bool SimRing::could_complete(Op& op) {
     case OpKind::kSend:
       return peer == nullptr || target.write_ended || peer->proxy_reset_ ||
              peer->to_peer_.held() < peer->window_;
+    case OpKind::kDatagrams:
+      return !target.inbox.empty() || target.refused;
     default:
       return true;
   }
@@ -61,6 +63,9 @@ void SimRing::effect(Op& op, Pending& pending) {
     case OpKind::kSend:
       done = effect_send(static_cast<SendOp&>(op), pending);
       break;
+    case OpKind::kDatagrams:
+      done = effect_datagrams(static_cast<DatagramOp&>(op), pending);
+      break;
     default:
       effect_now(op, pending);
   }
@@ -75,6 +80,8 @@ void SimRing::effect_now(Op& op, Pending& pending) {
       return effect_shutdown(op, pending);
     case OpKind::kClose:
       return effect_close(op, pending);
+    case OpKind::kSendDatagram:
+      return effect_send_datagram(static_cast<DatagramSendOp&>(op), pending);
     default:
       check_failed(__FILE__, __LINE__, "an op that never waits");
   }
@@ -134,7 +141,8 @@ bool SimRing::effect_connect(ConnectOp& op, Pending& pending) {
                       random_.chance(sim_.faults.connect_lost);
     const bool refused = random_.chance(sim_.faults.connect_refused);
     pending.begun = true;
-    pending.answer = lost ? -ETIMEDOUT : refused ? -ECONNREFUSED : 0;
+    const bool no_port = server != servers_.end() && server->second.no_port;
+    pending.answer = no_port ? -EADDRNOTAVAIL : lost ? -ETIMEDOUT : refused ? -ECONNREFUSED : 0;
     const uint64_t delay = lost ? kConnectTimeoutNs : latency() + latency();
     pending.answer_ns = clock_ + delay;
     schedule_effect(op, delay);
@@ -147,6 +155,7 @@ bool SimRing::effect_connect(ConnectOp& op, Pending& pending) {
   if (answer == 0) {
     SimPeer& peer = new_peer();
     peer.address_ = op.target;
+    peer.source_ = socket(op.socket).address;
     peer.connected_ = true;
     peer.socket_ = op.socket.index;
     socket(op.socket).peer = &peer;
@@ -210,7 +219,7 @@ bool SimRing::effect_send(SendOp& op, Pending& pending) {
     return true;
   }
   size_t wanted = 0;
-  for (size_t i = 0; i < op.message.msg_iovlen; ++i) wanted += op.message.msg_iov[i].iov_len;
+  for (const iovec& vector : op.vectors) wanted += vector.iov_len;
   SimPipe& pipe = peer.to_peer_;
   const size_t room = peer.window_ > pipe.held() ? peer.window_ - pipe.held() : 0;
   if (room == 0) return false;
@@ -219,9 +228,9 @@ bool SimRing::effect_send(SendOp& op, Pending& pending) {
     bytes = 1 + random_.below(static_cast<uint32_t>(std::min<size_t>(bytes, UINT32_MAX)));
   }
   size_t left = bytes;
-  for (size_t i = 0; i < op.message.msg_iovlen && left > 0; ++i) {
-    const size_t part = std::min(left, op.message.msg_iov[i].iov_len);
-    pipe.bytes.append(static_cast<const char*>(op.message.msg_iov[i].iov_base), part);
+  for (const iovec& vector : op.vectors) {
+    const size_t part = std::min(left, vector.iov_len);
+    pipe.bytes.append(static_cast<const char*>(vector.iov_base), part);
     left -= part;
   }
   if (bytes > 0) travel(pipe, peer, EventKind::kToPeer, bytes);
@@ -253,6 +262,7 @@ void SimRing::effect_shutdown(Op& op, Pending& pending) {
 
 void SimRing::effect_close(Op& op, Pending& pending) {
   SimSocket& target = socket(op.socket);
+  if (target.kind == SocketKind::kDatagram) datagram_sockets_.erase(key_of(target.address));
   if (target.kind == SocketKind::kListener) {
     listeners_.erase(key_of(target.address));
     for (SimPeer* waiting : target.backlog) {

@@ -177,6 +177,10 @@ void SimRing::stop_serving(const SocketAddress& address) { servers_.erase(key_of
 
 void SimRing::lose_connects(const SocketAddress& address) { servers_[key_of(address)].lost = true; }
 
+void SimRing::exhaust_ports(const SocketAddress& address) {
+  servers_[key_of(address)].no_port = true;
+}
+
 void SimRing::after(uint64_t delay_ns, std::function<void()> call) {
   const size_t number = next_serial_;
   calls_.emplace(number, std::move(call));

@@ -30,6 +30,8 @@ struct SimFaults {
       0;  // No answer ever; ETIMEDOUT after 127 s, as Linux does with its six SYN retries.
   uint32_t accept_exhausted = 0;   // accept() ends with EMFILE; the connection stays in the queue.
   uint32_t open_exhausted = 0;     // open_stream() answers EMFILE.
+  uint32_t datagram_lost = 0;
+  uint32_t segments_refused = 0;   // A send of several datagrams ends with EINVAL.
   uint32_t buffers_exhausted = 0;  // A receive finds its pool empty though it is not.
 };
 
@@ -87,6 +89,8 @@ class SimPeer {
   bool was_reset() const { return reset_seen_; }
   bool closed() const { return closed_; }  // By close() or reset() here, or by a reset from there.
   uint64_t id() const { return id_; }
+  // Of a server: where the proxy said that it connects from; length 0: nowhere.
+  const SocketAddress& source() const { return source_; }
   // The proxy has closed its socket.
   bool closed_by_proxy() const { return socket_ < 0 && connected_; }
 
@@ -98,6 +102,7 @@ class SimPeer {
   SimRing& ring_;
   uint64_t id_;
   SocketAddress address_;  // Of this end, as the proxy sees it.
+  SocketAddress source_;   // Of the proxy's end, where it chose one.
   SimPipe to_proxy_;
   SimPipe to_peer_;
   size_t window_ = 256 * 1024;

@@ -23,11 +23,11 @@ bool event_later(uint64_t time_a, uint64_t serial_a, uint64_t time_b, uint64_t s
 }
 
 // Of the bytes a send refers to, so that a change between submission and completion shows.
-uint64_t fingerprint_of(const msghdr& message) {
+uint64_t fingerprint_of(std::span<const iovec> vectors) {
   uint64_t hash = 0x9E3779B97F4A7C15u;
-  for (size_t i = 0; i < message.msg_iovlen; ++i) {
-    const auto* bytes = static_cast<const unsigned char*>(message.msg_iov[i].iov_base);
-    size_t left = message.msg_iov[i].iov_len;
+  for (const iovec& vector : vectors) {
+    const auto* bytes = static_cast<const unsigned char*>(vector.iov_base);
+    size_t left = vector.iov_len;
     for (; left >= 8; left -= 8, bytes += 8) {
       uint64_t word;
       std::memcpy(&word, bytes, 8);
@@ -108,16 +108,33 @@ std::expected<Socket, int> SimRing::adopt(int fd) {
     sockets_[socket.index].fd = fd;
     return socket;
   }
+  int type = 0;
+  length = sizeof type;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_DGRAM) {
+    SocketAddress address;
+    address.length = sizeof address.local;
+    if (getsockname(fd, &address.generic, &address.length) != 0) return std::unexpected(errno);
+    const int32_t bound = take_socket(SocketKind::kDatagram);
+    if (bound < 0) return std::unexpected(ENFILE);
+    sockets_[bound].address = address;
+    sockets_[bound].fd = fd;
+    datagram_sockets_[key_of(address)] = bound;
+    return Socket{bound};
+  }
   const int32_t index = take_socket(SocketKind::kFile);
   if (index < 0) return std::unexpected(ENFILE);
   sockets_[index].fd = fd;
   return Socket{index};
 }
 
-std::expected<Socket, int> SimRing::open_stream(int, const StreamOptions&) {
+std::expected<Socket, int> SimRing::open_stream(int family, const StreamOptions& options) {
   if (random_.chance(sim_.faults.open_exhausted)) return std::unexpected(EMFILE);
   const int32_t index = take_socket(SocketKind::kStream);
   if (index < 0) return std::unexpected(EMFILE);
+  if (options.source != nullptr) {
+    CHECK(options.source->family() == family);
+    sockets_[index].address = *options.source;
+  }
   return Socket{index};
 }
 
@@ -157,11 +174,16 @@ void SimRing::recv(Op& op, Socket source, RecvMode mode) {
 void SimRing::send(SendOp& op, Socket target, std::span<iovec> vectors) {
   CHECK(!vectors.empty() && vectors.size() <= IOV_MAX);
   start(op, OpKind::kSend, target);
-  op.message = {};
-  op.message.msg_iov = vectors.data();
-  op.message.msg_iovlen = vectors.size();
-  pending_[&op].fingerprint = fingerprint_of(op.message);
+  op.vectors = vectors;
+  pending_[&op].fingerprint = fingerprint_of(vectors);
   CHECK(std::exchange(socket(target).writer, &op) == nullptr);
+}
+
+void SimRing::send_datagram(DatagramSendOp& op, Socket target, std::span<iovec> vectors) {
+  CHECK(!vectors.empty() && socket(target).kind == SocketKind::kDatagram);
+  start(op, OpKind::kSendDatagram, target);
+  op.vectors = vectors;
+  pending_[&op].fingerprint = fingerprint_of(vectors);
 }
 
 void SimRing::shutdown(Op& op, Socket target, ShutdownHow how) {
@@ -321,8 +343,8 @@ void SimRing::deliver(Op& op, uint64_t serial) {
   const auto found = pending_.find(&op);
   CHECK(found != pending_.end() && found->second.serial == serial && found->second.captured);
   CHECK(op.in_flight);
-  if (op.kind == OpKind::kSend) {
-    CHECK(fingerprint_of(static_cast<SendOp&>(op).message) == found->second.fingerprint);
+  if (op.kind == OpKind::kSend || op.kind == OpKind::kSendDatagram) {
+    CHECK(fingerprint_of(static_cast<SendOp&>(op).vectors) == found->second.fingerprint);
   }
   Completion completion = std::move(found->second.completion);
   found->second.captured = false;

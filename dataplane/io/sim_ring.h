@@ -57,6 +57,10 @@ class SimRing final : public Ring {
   void shutdown(Op& op, Socket socket, ShutdownHow how) override;
   void close(Op& op, Socket socket) override;
   void write(WriteOp& op, Socket file, const void* bytes, uint32_t length) override;
+  std::expected<Socket, int> open_datagram(const SocketAddress& peer,
+                                           const SocketAddress* source) override;
+  void recv_datagrams(DatagramOp& op, Socket socket) override;
+  void send_datagram(DatagramSendOp& op, Socket socket, std::span<iovec> vectors) override;
   void cancel(Op& op) override;
   void wake() override;
   // Virtual: runs to the next completion, a wake or the deadline. When nothing can happen any more
@@ -76,6 +80,15 @@ class SimRing final : public Ring {
   void serve(const SocketAddress& address, OnConnection on_connection);
   void stop_serving(const SocketAddress& address);   // Connects are refused from now on.
   void lose_connects(const SocketAddress& address);  // Connects find no answer.
+  // Connects find no port of ours left towards it (EADDRNOTAVAIL); serve() ends that.
+  void exhaust_ports(const SocketAddress& address);
+  // Datagrams: who takes what the proxy sends to `address`, client or server. Without anyone there
+  // a connected socket of the proxy is told so (ECONNREFUSED).
+  using OnDatagram = std::function<void(const SocketAddress& from, std::string_view bytes)>;
+  void serve_datagrams(const SocketAddress& address, OnDatagram on_datagram);
+  void stop_serving_datagrams(const SocketAddress& address);
+  void datagram_to_proxy(const SocketAddress& from, const SocketAddress& to,
+                         std::string_view bytes);
   // Runs `call` from turn() once the clock has passed now + delay.
   void after(uint64_t delay_ns, std::function<void()> call);
 
@@ -94,7 +107,7 @@ class SimRing final : public Ring {
 
  private:
   friend class SimPeer;
-  enum class SocketKind : uint8_t { kFree, kListener, kStream, kFile };
+  enum class SocketKind : uint8_t { kFree, kListener, kStream, kFile, kDatagram };
   enum class EventKind : uint8_t {
     kEffect,
     kDeliver,
@@ -107,6 +120,10 @@ class SimRing final : public Ring {
     kResetPeer
   };
 
+  struct SimDatagram {
+    SocketAddress from;
+    std::string bytes;
+  };
   struct SimSocket {
     SocketKind kind = SocketKind::kFree;
     bool read_ended = false;  // shutdown() by the proxy.
@@ -115,10 +132,13 @@ class SimRing final : public Ring {
     Op* reader = nullptr;  // recv or accept.
     Op* writer = nullptr;  // send or connect.
     SimPeer* peer = nullptr;
-    SocketAddress address;  // Of a listener.
+    SocketAddress address;  // Of a listener; of a stream: StreamOptions::source.
     std::vector<SimPeer*> backlog;
     std::string written;
-    int fd = -1;  // Adopted: closed with the socket.
+    int fd = -1;           // Adopted: closed with the socket.
+    SocketAddress remote;  // Of a connected kDatagram.
+    std::deque<SimDatagram> inbox;
+    bool refused = false;
   };
   struct Pending {  // What the ring knows of an op in flight.
     uint64_t serial = 0;
@@ -143,6 +163,7 @@ class SimRing final : public Ring {
   struct Server {
     OnConnection on_connection;
     bool lost = false;
+    bool no_port = false;
   };
   using AddressKey = std::string;
   static AddressKey key_of(const SocketAddress& address);
@@ -173,6 +194,10 @@ class SimRing final : public Ring {
   void effect_now(Op& op, Pending& pending);  // Those that never wait.
   void effect_shutdown(Op& op, Pending& pending);
   void effect_close(Op& op, Pending& pending);
+  bool effect_datagrams(DatagramOp& op, Pending& pending);
+  void join_followers(SimSocket& source, DatagramOp& op, Slice& slice);
+  void travel(const SimSocket& source, const SocketAddress& to, std::string bytes);
+  void effect_send_datagram(DatagramSendOp& op, Pending& pending);
   bool could_complete(Op& op);
   void deliver(Op& op, uint64_t serial);
   void note(const Op& op, const Completion& completion);
@@ -190,6 +215,9 @@ class SimRing final : public Ring {
   uint32_t sockets_open_ = 0;
   std::map<AddressKey, int32_t> listeners_;
   std::map<AddressKey, Server> servers_;
+  std::map<AddressKey, int32_t> datagram_sockets_;
+  std::map<AddressKey, OnDatagram> datagram_peers_;
+  uint32_t datagram_ports_ = 0;
   std::vector<std::unique_ptr<SimPeer>> peers_;
   std::unordered_map<Op*, Pending>
       pending_;                // Looked up only, never walked: its order is not the seed's.

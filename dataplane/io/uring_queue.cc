@@ -17,17 +17,16 @@ namespace ringway::io {
 namespace {
 
 // The opcodes in use; all others are refused by the kernel once the ring is enabled.
-constexpr auto kOpcodes =
-    std::to_array<uint8_t>({IORING_OP_NOP, IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_RECV,
-                            IORING_OP_SEND, IORING_OP_SENDMSG, IORING_OP_SHUTDOWN, IORING_OP_CLOSE,
-                            IORING_OP_WRITE, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL});
+constexpr auto kOpcodes = std::to_array<uint8_t>(
+    {IORING_OP_NOP, IORING_OP_ACCEPT, IORING_OP_CONNECT, IORING_OP_RECV, IORING_OP_SEND,
+     IORING_OP_SENDMSG, IORING_OP_RECVMSG, IORING_OP_SHUTDOWN, IORING_OP_CLOSE, IORING_OP_WRITE,
+     IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL});
 // Registrations after the start: opened sockets get slots, and the ring's own descriptor is
 // released at the end.
 constexpr uint8_t kUnregisterRingFds = 21;  // IORING_UNREGISTER_RING_FDS
 constexpr auto kRegistrations =
     std::to_array<uint8_t>({IORING_REGISTER_FILES_UPDATE, kUnregisterRingFds});
 constexpr uint8_t kSqeFlags = IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
-constexpr uint32_t kSlotsMin = 16;
 
 std::unexpected<UringFault> fault(const char* step, int result) {
   return std::unexpected(UringFault{step, -result});
@@ -52,6 +51,7 @@ std::expected<void, UringFault> UringQueue::create(const Options& options) {
     return fault("io_uring_setup", result);
   }
   created_ = true;
+  headers_.resize(params.sq_entries);
   // EXT_ARG: a deadline in the wait itself. NODROP: an overflowing completion queue loses nothing.
   for (uint32_t feature : {IORING_FEAT_EXT_ARG, IORING_FEAT_NODROP, IORING_FEAT_SUBMIT_STABLE}) {
     if ((ring_.features & feature) == 0) return fault("io_uring_setup (features)", -EINVAL);

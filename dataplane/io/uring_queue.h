@@ -6,10 +6,14 @@
 #pragma once
 
 #include <liburing.h>
+#include <sys/socket.h>
 
 #include <cstdint>
 #include <expected>
 #include <string>
+#include <vector>
+
+#include "base/check.h"
 
 namespace ringway::io {
 
@@ -47,6 +51,14 @@ class UringQueue {
 
   // Never null: a full submission queue is submitted first.
   io_uring_sqe& next_sqe();
+  // Room for the message header that the entry points to. The kernel has its own copy once the
+  // entry is submitted (IORING_FEAT_SUBMIT_STABLE, Linux 5.5), so it may be written again as soon
+  // as the entry may.
+  msghdr& header_of(const io_uring_sqe& sqe) {
+    const auto index = static_cast<size_t>(&sqe - ring_.sq.sqes);
+    CHECK(index < headers_.size());
+    return headers_[index];
+  }
   // Submits, and waits for one completion until the deadline (CLOCK_MONOTONIC; kNever, or a past
   // one to poll).
   void submit_and_wait(uint64_t deadline_ns);
@@ -79,6 +91,7 @@ class UringQueue {
     size_t bytes = 0;
   };
   io_uring ring_{};
+  std::vector<msghdr> headers_;  // One for each place of the submission queue.
   bool created_ = false;
   uint32_t accept_slots_ = 0;
   uint32_t own_slots_ = 0;

@@ -12,11 +12,14 @@
 #include <cstdlib>
 
 #include "base/clock.h"
+#include "dataplane/io/bind_source.h"
 
 namespace ringway::io {
 namespace {
 
 constexpr uint32_t kCompletionsPerEntry = 8;
+constexpr uint32_t kPlentyPercent = 75;  // Of a pool that is free: it is not scarce any more.
+constexpr uint32_t kScarcePercent = 6;   // Of a pool's limit that is in use: it is scarce.
 
 uint64_t user_data_of(const Op& op) { return reinterpret_cast<uint64_t>(&op); }
 
@@ -60,6 +63,8 @@ void UringRing::lend(uint16_t group, std::unique_ptr<BufferPool>& pool,
   if (!ring) check_failed(__FILE__, __LINE__, ring.error().text().c_str());
   lent_[group].pool = pool.get();
   lent_[group].ring = *ring;
+  lent_[group].scarce_above =
+      static_cast<uint32_t>(uint64_t{options.buffers_max} * kScarcePercent / 100);
   lent_[group].mask = io_uring_buf_ring_mask(options.buffers_max);
   pool->set_give_back(&UringRing::on_give_back, &lent_[group]);
 }
@@ -102,6 +107,10 @@ std::expected<Socket, int> UringRing::open_stream(int family, const StreamOption
   if (family != AF_UNIX && options.no_delay)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (options.keep_alive) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  if (const int error = options.source == nullptr ? 0 : bind_source(fd, *options.source)) {
+    ::close(fd);
+    return std::unexpected(error);
+  }
   auto socket = take_slot(fd);
   ::close(fd);
   return socket;
@@ -163,8 +172,11 @@ void UringRing::recv(Op& op, Socket socket, RecvMode mode) {
 }
 
 void UringRing::submit_recv(Op& op) {
+  if (op.kind == OpKind::kDatagrams) return submit_datagrams(static_cast<DatagramOp&>(op));
   io_uring_sqe& sqe = sqe_for(user_data_of(op));
-  if (recv_mode_of(op) == RecvMode::kMultishot) {
+  if (recv_mode_of(op) == RecvMode::kMultishot && multishot_fits(lent_[0])) {
+    op.mode |= kArmed;
+    lent_[0].armed.push(op);
     io_uring_prep_recv_multishot(&sqe, op.socket.index, nullptr, 0, 0);
   } else {
     io_uring_prep_recv(&sqe, op.socket.index, nullptr, 0, 0);  // As long as the buffer chosen.
@@ -182,10 +194,11 @@ void UringRing::send(SendOp& op, Socket socket, std::span<iovec> vectors) {
   if (vectors.size() == 1) {
     io_uring_prep_send(&sqe, socket.index, vectors[0].iov_base, vectors[0].iov_len, kFlags);
   } else {
-    op.message = {};
-    op.message.msg_iov = vectors.data();
-    op.message.msg_iovlen = vectors.size();
-    io_uring_prep_sendmsg(&sqe, socket.index, &op.message, kFlags);
+    msghdr& message = queue_.header_of(sqe);
+    message = {};
+    message.msg_iov = vectors.data();
+    message.msg_iovlen = vectors.size();
+    io_uring_prep_sendmsg(&sqe, socket.index, &message, kFlags);
   }
   sqe.flags |= IOSQE_FIXED_FILE;
 }
@@ -259,30 +272,49 @@ UringRing::Lent& UringRing::lent_of(const Op& op) {
 void UringRing::park(Op& op) {
   Lent& lent = lent_of(op);
   op.mode |= kParked;
-  op.next = nullptr;
-  op.previous = lent.parked_last;
-  (lent.parked_last == nullptr ? lent.parked_head : lent.parked_last->next) = &op;
-  lent.parked_last = &op;
-  ++lent.parked;
+  lent.parked.push(op);
   ++stats_.buffers_exhausted;
 }
 
 void UringRing::unpark(Op& op) {
-  Lent& lent = lent_of(op);
-  (op.previous == nullptr ? lent.parked_head : op.previous->next) = op.next;
-  (op.next == nullptr ? lent.parked_last : op.next->previous) = op.previous;
-  op.next = op.previous = nullptr;
+  lent_of(op).parked.remove(op);
   op.mode &= kModeMask;
-  --lent.parked;
+}
+
+bool UringRing::multishot_fits(Lent& lent) {
+  if (lent.scarce) [[unlikely]] {
+    lent.scarce =
+        lent.pool->in_use() > lent.scarce_above / 2 || !lent.pool->free_percent(kPlentyPercent);
+  }
+  return !lent.scarce;
+}
+
+// Much of what was received lies here. A multishot receive fills buffers with all that its peer has
+// to send, wanted or not: before its owner can cancel it the kernel takes 32 and more, before Linux
+// 6.8 whatever the socket holds. So they are called back and go on one buffer at a time, and the
+// pool grows by what is asked for.
+void UringRing::recall(Lent& lent) {
+  if (lent.scarce) return;
+  lent.scarce = true;
+  for (Op* op = lent.armed.head; op != nullptr; op = op->next) {
+    if (op->cancelling) continue;
+    op->mode |= kRecalled;
+    submit_cancel(user_data_of(*op));
+  }
 }
 
 void UringRing::rearm_parked() {
   for (Lent& lent : lent_) {
-    if (lent.parked == 0) continue;
-    if (!lent.pool->free_percent(options_.rearm_percent) && !lent.pool->grow()) continue;
+    if (lent.pool->in_use() > lent.scarce_above) [[unlikely]]
+      recall(lent);
+    if (lent.parked.count == 0) continue;
+    if (!lent.pool->free_percent(options_.rearm_percent)) {
+      recall(lent);
+      if (!lent.pool->grow()) continue;
+    }
     uint32_t free = lent.pool->total() - lent.pool->in_use();
-    while (free-- > 0 && lent.parked > 0) {
-      Op& op = *lent.parked_head;
+    while (free-- > 0 && lent.parked.count > 0) {
+      Op& op = *lent.parked.head;
       unpark(op);
       submit_recv(op);
     }

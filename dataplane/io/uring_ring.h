@@ -4,7 +4,8 @@
 // Thread rule: as Ring (IORING_SETUP_SINGLE_ISSUER).
 // Invariants: (1) the low three bits of user_data say whose completion it is, the rest is an
 // address; (2) completions are copied out of the kernel's queue before the first of them runs; (3)
-// an op in flight is in the kernel, in ready_, or parked for buffers. Sockets are registered slots:
+// an op in flight is in the kernel, in ready_, or parked for buffers; (4) while a pool is scarce no
+// multishot receive is armed on it. Sockets are registered slots:
 // [0, accept_slots) are given out by the kernel to accepted connections, those behind are ours, for
 // what open_stream() and adopt() bring. They have no descriptor, so RLIMIT_NOFILE does not count
 // them.
@@ -14,6 +15,7 @@
 #include <memory>
 #include <vector>
 
+#include "dataplane/io/op_list.h"
 #include "dataplane/io/ring.h"
 #include "dataplane/io/uring_queue.h"
 
@@ -34,6 +36,10 @@ class UringRing final : public Ring {
   void shutdown(Op& op, Socket socket, ShutdownHow how) override;
   void close(Op& op, Socket socket) override;
   void write(WriteOp& op, Socket file, const void* bytes, uint32_t length) override;
+  std::expected<Socket, int> open_datagram(const SocketAddress& peer,
+                                           const SocketAddress* source) override;
+  void recv_datagrams(DatagramOp& op, Socket socket) override;
+  void send_datagram(DatagramSendOp& op, Socket socket, std::span<iovec> vectors) override;
   void cancel(Op& op) override;
   void wake() override;
   uint32_t turn(uint64_t deadline_ns) override;
@@ -47,9 +53,11 @@ class UringRing final : public Ring {
   static constexpr uint64_t kTagWake = 2;
   static constexpr uint64_t kTagAccept = 3;
 
-  // Op::mode: the receive mode, and whether it is parked.
+  // Op::mode: the receive mode, and where the receive is.
   static constexpr uint8_t kModeMask = 0x0f;
   static constexpr uint8_t kParked = 0x10;
+  static constexpr uint8_t kArmed = 0x20;     // As a multishot, in the list of them.
+  static constexpr uint8_t kRecalled = 0x40;  // The same, and its cancellation is on the way.
   static RecvMode recv_mode_of(const Op& op) { return static_cast<RecvMode>(op.mode & kModeMask); }
 
   // Several one-shot accepts stand behind one AcceptOp, each with its own room for the peer's
@@ -76,9 +84,10 @@ class UringRing final : public Ring {
     BufferPool* pool = nullptr;
     io_uring_buf_ring* ring = nullptr;
     int mask = 0;
-    Op* parked_head = nullptr;
-    Op* parked_last = nullptr;
-    uint32_t parked = 0;
+    uint32_t scarce_above = 0;  // Buffers in use.
+    bool scarce = false;        // Receives take one buffer each, see recall().
+    OpList parked;
+    OpList armed;  // Multishot receives of streams in the kernel.
   };
 
   void lend(uint16_t group, std::unique_ptr<BufferPool>& pool, const BufferPoolOptions& options);
@@ -87,16 +96,21 @@ class UringRing final : public Ring {
   void start(Op& op, OpKind kind, Socket socket);
   io_uring_sqe& sqe_for(uint64_t user_data);
   void submit_recv(Op& op);
+  void submit_datagrams(DatagramOp& op);
+  static bool read_datagram(DatagramOp& op, Slice&& slice, Completion& out);
   void submit_accept(AcceptLane& lane);
   void submit_cancel(uint64_t user_data);
   void arm_wake();
   void park(Op& op);
   void unpark(Op& op);
   void rearm_parked();
+  bool multishot_fits(Lent& lent);
+  void recall(Lent& lent);
   Lent& lent_of(const Op& op);
 
   void run(const Ready& ready);
   void on_recv(Op& op, int32_t result, uint32_t flags);
+  void on_datagram(DatagramOp& op, int32_t result, uint32_t flags);
   void on_accept(AcceptLane& lane, int32_t result);
   void on_wake(uint32_t flags);
   void finish(Op& op, Completion&& completion);

@@ -25,6 +25,8 @@ void UringRing::run(const Ready& ready) {
   Op& op = *reinterpret_cast<Op*>(ready.user_data);
   CHECK(op.in_flight);
   if (op.kind == OpKind::kRecv) return on_recv(op, ready.result, ready.flags);
+  if (op.kind == OpKind::kDatagrams)
+    return on_datagram(static_cast<DatagramOp&>(op), ready.result, ready.flags);
   if (op.kind == OpKind::kClose && uint32_t(op.socket.index) >= queue_.accept_slots()) {
     free_slots_.push_back(static_cast<uint32_t>(op.socket.index));
   }
@@ -34,7 +36,10 @@ void UringRing::run(const Ready& ready) {
 // What a receive's completion means (the buffer, if any, is taken in every case):
 //   F_MORE                            in the kernel still: hand on
 //   ENOBUFS, not cancelled            park
-//   bytes of a multishot, no F_MORE   the kernel ended it (its queue was full): arm again, hand on
+//   ECANCELED, by recall()            arm again, for one buffer
+//   bytes of a multishot, no F_MORE   the kernel ended it (its queue was full), or it was for one
+//                                     buffer: hand on, arm again unless cancelled before or
+//                                     meanwhile
 //   the same, cancelled               hand on, then end with ECANCELED
 //   anything else                     the end
 void UringRing::on_recv(Op& op, int32_t result, uint32_t flags) {
@@ -48,17 +53,21 @@ void UringRing::on_recv(Op& op, int32_t result, uint32_t flags) {
     if (result > 0) progress(op, {.result = result, .data = std::move(slice)});
     return;
   }
-  if ((result == -ENOBUFS || result == -EAGAIN || result == -EINTR)) {
+  const bool recalled = op.mode & kRecalled;
+  if (op.mode & kArmed) lent_[0].armed.remove(op);
+  op.mode &= kModeMask;
+  if (result == -ENOBUFS || result == -EAGAIN || result == -EINTR) {
     if (op.cancelling) return finish(op, {.result = -ECANCELED});
     return result == -ENOBUFS ? park(op) : submit_recv(op);
   }
+  if (result == -ECANCELED && recalled && !op.cancelling) return submit_recv(op);
   if (result <= 0 || recv_mode_of(op) != RecvMode::kMultishot) {
     return finish(op, {.result = result, .data = std::move(slice)});
   }
-  const bool ended = op.cancelling;
-  if (!ended) submit_recv(op);
+  // Its owner first: who has enough cancels it, before there is another buffer of it.
   progress(op, {.result = result, .data = std::move(slice)});
-  if (ended) finish(op, {.result = -ECANCELED});
+  if (op.cancelling) return finish(op, {.result = -ECANCELED});
+  submit_recv(op);
 }
 
 void UringRing::on_accept(AcceptLane& lane, int32_t result) {

@@ -16,6 +16,8 @@ namespace ringway::net {
 
 // Error: one line for people, with the text that was refused.
 std::expected<io::SocketAddress, std::string> parse_address(std::string_view text);
+// What stands before an address of datagrams where both kinds meet: "udp:0.0.0.0:53".
+inline constexpr std::string_view kUdpPrefix = "udp:";
 // An address without port, brackets allowed: "10.0.0.1", "::1", "[::1]". `port` in host order.
 // false: not an IP address.
 bool parse_ip(std::string_view text, uint16_t port, io::SocketAddress& out);

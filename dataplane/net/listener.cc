@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -79,15 +80,26 @@ bool switch_on(int fd, int level, int option) {
   return ::setsockopt(fd, level, option, &on, sizeof on) == 0;
 }
 
-// A bound TCP socket; invalid: see errno.
-OpenFile bind_tcp(const io::SocketAddress& address, bool reuse_port) {
-  OpenFile file(::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+bool prepare_tcp(int fd) {
+  // Over connections in TIME_WAIT.
+  return switch_on(fd, SOL_SOCKET, SO_REUSEADDR) && switch_on(fd, IPPROTO_TCP, TCP_NODELAY);
+}
+
+bool prepare_udp(int fd, int family) {
+  // Without it datagrams come one by one: no reason to fail.
+  switch_on(fd, IPPROTO_UDP, UDP_GRO);
+  return family == AF_INET6 ? switch_on(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO)
+                            : switch_on(fd, IPPROTO_IP, IP_PKTINFO);
+}
+
+// A bound socket; invalid: see errno.
+OpenFile bind_ip(const io::SocketAddress& address, int type, bool reuse_port) {
+  OpenFile file(::socket(address.family(), type | SOCK_CLOEXEC, 0));
   if (!file.valid()) return file;
   const bool bound =
-      switch_on(file.get(), SOL_SOCKET, SO_REUSEADDR) &&  // Over connections in TIME_WAIT.
+      (type == SOCK_STREAM ? prepare_tcp(file.get()) : prepare_udp(file.get(), address.family())) &&
       (!reuse_port || switch_on(file.get(), SOL_SOCKET, SO_REUSEPORT)) &&
       (address.family() != AF_INET6 || switch_on(file.get(), IPPROTO_IPV6, IPV6_V6ONLY)) &&
-      switch_on(file.get(), IPPROTO_TCP, TCP_NODELAY) &&
       ::bind(file.get(), &address.generic, address.length) == 0;
   if (bound) return file;
   const int error = errno;
@@ -96,19 +108,27 @@ OpenFile bind_tcp(const io::SocketAddress& address, bool reuse_port) {
   return OpenFile(-1);
 }
 
-std::expected<std::vector<OpenFile>, int> listen_tcp(io::SocketAddress address,
-                                                     const ListenOptions& options) {
+std::expected<std::vector<OpenFile>, int> bind_all(io::SocketAddress address, int type,
+                                                   const ListenOptions& options) {
   // Without SO_REUSEPORT the kernel refuses an address that has a listener; SO_REUSEADDR lets it
   // through otherwise.
-  if (options.exclusive && port_of(address) != 0 && !bind_tcp(address, false).valid())
+  if (options.exclusive && port_of(address) != 0 && !bind_ip(address, type, false).valid())
     return std::unexpected(errno);
   std::vector<OpenFile> files;
   for (uint32_t i = 0; i < options.sockets; ++i) {
-    OpenFile file = bind_tcp(address, true);
+    OpenFile file = bind_ip(address, type, true);
     if (!file.valid()) return std::unexpected(errno);
     if (port_of(address) == 0) address = local_address(file.get());
     files.push_back(std::move(file));
   }
+  return files;
+}
+
+std::expected<std::vector<OpenFile>, int> listen_tcp(const io::SocketAddress& address,
+                                                     const ListenOptions& options) {
+  auto bound = bind_all(address, SOCK_STREAM, options);
+  if (!bound) return bound;
+  std::vector<OpenFile> files = *std::move(bound);
   // Listening comes last: else the first sockets take connections that a failure of a later one
   // would reset.
   for (const OpenFile& file : files) {
@@ -178,6 +198,18 @@ std::expected<std::vector<int>, std::string> listen_on(const io::SocketAddress& 
     }
   }
   auto files = local ? listen_unix(address, options) : listen_tcp(address, options);
+  if (!files) return refuse(address, files.error());
+  std::vector<int> out;
+  for (OpenFile& file : *files) out.push_back(file.release());
+  return out;
+}
+
+std::expected<std::vector<int>, std::string> bind_datagrams(const io::SocketAddress& address,
+                                                            const ListenOptions& options) {
+  CHECK(options.sockets > 0);
+  if (address.family() == AF_UNIX)
+    return refuse(address, "datagrams are taken on IP addresses only", "");
+  auto files = bind_all(address, SOCK_DGRAM, options);
   if (!files) return refuse(address, files.error());
   std::vector<int> out;
   for (OpenFile& file : *files) out.push_back(file.release());

@@ -35,6 +35,11 @@ struct ListenOptions {
 std::expected<std::vector<int>, std::string> listen_on(const io::SocketAddress& address,
                                                        const ListenOptions& options);
 
+// Sockets for datagrams, bound with SO_REUSEPORT, that tell to which address a datagram came
+// (IP_PKTINFO). `address`: IPv4 or IPv6. Otherwise as listen_on().
+std::expected<std::vector<int>, std::string> bind_datagrams(const io::SocketAddress& address,
+                                                            const ListenOptions& options);
+
 // The address that `fd` is bound to; family() is AF_UNSPEC when it has none.
 io::SocketAddress local_address(int fd);
 

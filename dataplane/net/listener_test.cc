@@ -173,5 +173,37 @@ TEST_F(ListenerTest, AbstractUnixSocketNeedsNoFile) {
   EXPECT_THAT(listen(text).error(), HasSubstr("Address already in use"));
 }
 
+TEST_F(ListenerTest, DatagramSocketsShareAnAddressAndTellWhereItWas) {
+  const auto fds = bind_datagrams(*parse_address("127.0.0.1:0"), {.sockets = 2});
+  ASSERT_TRUE(fds.has_value()) << fds.error();
+  fds_.insert(fds_.end(), fds->begin(), fds->end());
+  EXPECT_EQ(to_string(local_address(fds->at(0))), to_string(local_address(fds->at(1))));
+  for (const int fd : *fds) {
+    EXPECT_EQ(option(fd, SOL_SOCKET, SO_TYPE), SOCK_DGRAM);
+    EXPECT_EQ(option(fd, IPPROTO_IP, IP_PKTINFO), 1);
+  }
+}
+
+TEST_F(ListenerTest, DatagramsOfIpv6AreOfThatFamilyAlone) {
+  const auto fds = bind_datagrams(*parse_address("[::1]:0"), {});
+  ASSERT_TRUE(fds.has_value()) << fds.error();
+  fds_.insert(fds_.end(), fds->begin(), fds->end());
+  EXPECT_EQ(option(fds->at(0), IPPROTO_IPV6, IPV6_RECVPKTINFO), 1);
+  EXPECT_EQ(option(fds->at(0), IPPROTO_IPV6, IPV6_V6ONLY), 1);
+}
+
+TEST_F(ListenerTest, DatagramsNeedAFreeIpAddress) {
+  const auto fds = bind_datagrams(*parse_address("127.0.0.1:0"), {});
+  ASSERT_TRUE(fds.has_value()) << fds.error();
+  fds_.insert(fds_.end(), fds->begin(), fds->end());
+  const io::SocketAddress taken = local_address(fds->at(0));
+  const auto again = bind_datagrams(taken, {.exclusive = true});
+  ASSERT_FALSE(again.has_value());
+  EXPECT_THAT(again.error(), HasSubstr(to_string(taken)));
+  const auto on_unix = bind_datagrams(*parse_address(unix_text()), {});
+  ASSERT_FALSE(on_unix.has_value());
+  EXPECT_THAT(on_unix.error(), HasSubstr("IP addresses only"));
+}
+
 }  // namespace
 }  // namespace ringway::net

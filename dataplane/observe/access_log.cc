@@ -291,6 +291,77 @@ void format_combined(std::string& out, const AccessRecord& record, std::string_v
   out += '\n';
 }
 
+void format_json(std::string& out, const StreamRecord& record, std::string_view time_text) {
+  out += "{\"time\":\"";
+  out += time_text;
+  out += '.';
+  const int64_t below_second = record.wall_ns % 1'000'000'000;
+  append_padded(
+      out,
+      static_cast<uint32_t>((below_second + (below_second < 0 ? 1'000'000'000 : 0)) / 1'000'000),
+      3);
+  out += "Z\"";
+  json_text(out, "remote_addr", record.peer);
+  json_text(out, "protocol", record.protocol);
+  json_text(out, "listener", record.listener);
+  if (!record.server_name.empty()) json_text(out, "server_name", record.server_name);
+  json_text(out, "status", record.failure == StreamFailure::kNone ? "ok" : stream_failure_name(record.failure));
+  json_number(out, "bytes_received", record.bytes_received);
+  json_number(out, "bytes_sent", record.bytes_sent);
+  json_seconds(out, "session_time", record.duration_ns);
+  json_text(out, "cluster", record.cluster);
+  if (!record.upstream.empty()) {
+    json_text(out, "upstream_addr", record.upstream);
+    json_seconds(out, "upstream_connect_time", record.connect_ns);
+    json_number(out, "upstream_tries", record.tries);
+  }
+  out += "}\n";
+}
+
+// As nginx's stream $status: who is to blame, in numbers known from HTTP.
+uint16_t stream_status(StreamFailure failure) {
+  switch (failure) {
+    case StreamFailure::kNone:
+    case StreamFailure::kClientReset:
+    case StreamFailure::kServerReset:
+    case StreamFailure::kIdle:
+      return 200;
+    case StreamFailure::kTls:
+    case StreamFailure::kProxyHeader:
+    case StreamFailure::kHello:
+      return 400;
+    case StreamFailure::kConnect:
+    case StreamFailure::kConnectTimeout:
+    case StreamFailure::kNoEndpoint:
+    case StreamFailure::kNoHost:
+      return 502;
+    case StreamFailure::kNoSocket:
+    case StreamFailure::kCount:
+      break;
+  }
+  return 500;
+}
+
+// ingress-nginx's default (log-format-stream):
+// [$remote_addr] [$time_local] $protocol $status $bytes_sent $bytes_received $session_time
+void format_combined(std::string& out, const StreamRecord& record, std::string_view time_text) {
+  out += '[';
+  append_quoted_safe(out, record.peer, kWordBytesMax);
+  out += "] [";
+  out += time_text;
+  out += "] ";
+  out += record.protocol;
+  out += ' ';
+  append_number(out, stream_status(record.failure));
+  out += ' ';
+  append_number(out, record.bytes_sent);
+  out += ' ';
+  append_number(out, record.bytes_received);
+  out += ' ';
+  append_seconds(out, record.duration_ns);
+  out += '\n';
+}
+
 }  // namespace
 
 AccessLog::AccessLog(AccessLogFormat format, uint32_t bytes_max) : format_(format) {
@@ -300,22 +371,40 @@ AccessLog::AccessLog(AccessLogFormat format, uint32_t bytes_max) : format_(forma
 
 AccessLog::~AccessLog() = default;
 
-bool AccessLog::append(const AccessRecord& record) {
-  if (format_ == AccessLogFormat::kOff) return true;
+const std::string& AccessLog::time_text(int64_t wall_ns) {
   Buffers& buffers = *buffers_;
-  const int64_t second =
-      record.wall_ns / 1'000'000'000 - (record.wall_ns % 1'000'000'000 < 0 ? 1 : 0);
+  const int64_t second = wall_ns / 1'000'000'000 - (wall_ns % 1'000'000'000 < 0 ? 1 : 0);
   if (second != buffers.time_second) {
     format_time(buffers.time_text, second, format_);
     buffers.time_second = second;
   }
+  return buffers.time_text;
+}
+
+bool AccessLog::append(const AccessRecord& record) {
+  if (format_ == AccessLogFormat::kOff) return true;
+  Buffers& buffers = *buffers_;
+  const std::string& time = time_text(record.wall_ns);
   buffers.line.clear();
   if (format_ == AccessLogFormat::kJson) {
-    format_json(buffers.line, record, buffers.time_text);
+    format_json(buffers.line, record, time);
   } else {
-    format_combined(buffers.line, record, buffers.time_text);
+    format_combined(buffers.line, record, time);
   }
   DCHECK(buffers.line.size() <= kLineBytesMax);
+  return buffers.push(buffers.line);
+}
+
+bool AccessLog::append(const StreamRecord& record) {
+  if (format_ == AccessLogFormat::kOff) return true;
+  Buffers& buffers = *buffers_;
+  const std::string& time = time_text(record.wall_ns);
+  buffers.line.clear();
+  if (format_ == AccessLogFormat::kJson) {
+    format_json(buffers.line, record, time);
+  } else {
+    format_combined(buffers.line, record, time);
+  }
   return buffers.push(buffers.line);
 }
 

@@ -5,7 +5,8 @@
 // Formats. kJson: one object a line, ASCII only, what is not ASCII as \uXXXX. kCombined: the
 // default format of ingress-nginx, which begins with nginx's "combined". In both no byte of a
 // request can end a line, close a quote or reach a terminal as a control character; long fields are
-// cut.
+// cut. Relays of bytes and datagrams have lines of their own: in kJson with
+// "protocol" TCP or UDP and without what HTTP has; in kCombined as ingress-nginx's log-format-stream.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,7 @@
 #include <string_view>
 
 #include "dataplane/http/message.h"
+#include "dataplane/observe/worker_stats.h"
 #include "dataplane/route/route.h"
 
 namespace ringway::observe {
@@ -37,6 +39,21 @@ struct AccessRecord {
   bool tls = false;
 };
 
+// One finished relay of bytes or session of datagrams. Views are valid during the call only.
+struct StreamRecord {
+  int64_t wall_ns = 0;  // Of its beginning.
+  uint64_t duration_ns = 0;
+  uint64_t connect_ns = 0;             // Until the endpoint was connected; 0: never.
+  std::string_view peer;               // Client address without port.
+  std::string_view protocol;           // "TCP", "UDP"
+  std::string_view listener, cluster;  // Names of the configuration.
+  std::string_view server_name;        // SNI as read, "" when none.
+  uint64_t bytes_received = 0, bytes_sent = 0;
+  std::string_view upstream;  // Endpoint text, "" when none.
+  uint32_t tries = 0;
+  StreamFailure failure = StreamFailure::kNone;
+};
+
 class AccessLog {
  public:
   // `bytes_max`: of everything queued and not yet taken, per worker; rounded up to a power of two,
@@ -46,10 +63,12 @@ class AccessLog {
   bool enabled() const { return format_ != AccessLogFormat::kOff; }
   // Worker. False: dropped, no room.
   bool append(const AccessRecord& record);
+  bool append(const StreamRecord& record);
   // Control thread: appends what is there to `out`, whole lines only. Any time; no lock.
   void take(std::string& out);
 
  private:
+  const std::string& time_text(int64_t wall_ns);
   AccessLogFormat format_;
   struct Buffers;
   std::unique_ptr<Buffers> buffers_;

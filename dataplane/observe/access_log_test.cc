@@ -92,6 +92,49 @@ TEST(AccessLogTest, CombinedIsTheDefaultOfIngressNginx) {
       "::1 - - [01/Jan/1970:00:00:00 +0000] \"-\" 499 0 \"-\" \"-\" 0 0.000 [] [] - - - - -\n");
 }
 
+StreamRecord stream_record() {
+  StreamRecord r;
+  r.wall_ns = 1'795'413'936'123'456'789;
+  r.duration_ns = 2'012'345'678;
+  r.connect_ns = 1'000'000;
+  r.peer = "192.0.2.7";
+  r.protocol = "TCP";
+  r.listener = "tcp-5432";
+  r.cluster = "shop/db:5432";
+  r.bytes_received = 5;
+  r.bytes_sent = 1234;
+  r.upstream = "10.0.0.1:5432";
+  r.tries = 1;
+  return r;
+}
+
+std::string line_of(AccessLogFormat format, const StreamRecord& r) {
+  AccessLog log(format, 65536);
+  EXPECT_TRUE(log.append(r));
+  std::string out;
+  log.take(out);
+  return out;
+}
+
+TEST(AccessLogTest, StreamsHaveLinesOfTheirOwn) {
+  StreamRecord r = stream_record();
+  EXPECT_EQ(
+      line_of(AccessLogFormat::kJson, r),
+      R"({"time":"2026-11-23T06:05:36.123Z","remote_addr":"192.0.2.7","protocol":"TCP","listener":"tcp-5432","status":"ok",)"
+      R"("bytes_received":5,"bytes_sent":1234,"session_time":2.012,"cluster":"shop/db:5432","upstream_addr":"10.0.0.1:5432",)"
+      R"("upstream_connect_time":0.001,"upstream_tries":1})"
+      "\n");
+  EXPECT_EQ(line_of(AccessLogFormat::kCombined, r),
+            "[192.0.2.7] [23/Nov/2026:06:05:36 +0000] TCP 200 1234 5 2.012\n");
+  r.failure = StreamFailure::kConnectTimeout;
+  r.upstream = {};
+  r.server_name = "a.example.com";
+  EXPECT_NE(line_of(AccessLogFormat::kJson, r).find(R"("server_name":"a.example.com","status":"connect_timeout")"),
+            std::string::npos);
+  EXPECT_EQ(line_of(AccessLogFormat::kCombined, r),
+            "[192.0.2.7] [23/Nov/2026:06:05:36 +0000] TCP 502 1234 5 2.012\n");
+}
+
 TEST(AccessLogTest, DatesOfTheCalendar) {
   struct Case {
     int64_t seconds;

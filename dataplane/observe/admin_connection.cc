@@ -128,23 +128,41 @@ void AdminServer::Connection::respond(AdminResponse response, bool close) {
   http::ResponseHead head;
   head.status = response.status;
   head.body = {http::BodyKind::kKnown, response.body.size()};
+  if (response.more != nullptr) head.body = {http::BodyKind::kChunked, 0};
   head.headers.add(http::HeaderName::kContentType, response.content_type);
   head.headers.add(http::HeaderName::kCacheControl, "no-store");
   head.headers.add(http::HeaderName::kXContentTypeOptions, "nosniff");
   if (response.status == 405) head.headers.add(http::HeaderName::kAllow, "GET, HEAD");
-  const bool no_body = response.body.empty() || head_.method == http::Method::kHead;
+  const bool no_body =
+      (response.body.empty() && response.more == nullptr) || head_.method == http::Method::kHead;
   codec_->send_head(
       0, head, no_body,
       close || draining_ || has_body_ || server_.state_ != AdminServer::State::kRunning);
-  if (!no_body) body_ = std::move(response.body);
+  if (!no_body) {
+    body_ = std::move(response.body);
+    more_ = std::move(response.more);
+  }
   body_queued_ = 0;
   server_.answer_bytes_ += body_.size();
   write_more();
 }
 
+void AdminServer::Connection::next_piece() {
+  server_.answer_bytes_ -= body_.size();
+  body_.clear();
+  body_queued_ = 0;
+  if (!more_(body_)) {
+    more_ = nullptr;
+    if (body_.empty()) codec_->send_body(0, {}, true);
+  }
+  server_.answer_bytes_ += body_.size();
+}
+
 void AdminServer::Connection::write_more() {
   io::BufferPool& pool = server_.ring_.output_pool();
-  while (body_queued_ < body_.size() && output_.size() < kOutputHighWater) {
+  while (output_.size() < kOutputHighWater) {
+    while (body_queued_ == body_.size() && more_ != nullptr) next_piece();
+    if (body_queued_ == body_.size()) break;
     io::Slice slice = pool.try_take();
     if (slice.buffer() == nullptr) break;  // Goes on when this answer's own buffers have come back.
     const size_t bytes = std::min(slice.tail().size(), body_.size() - body_queued_);
@@ -152,10 +170,11 @@ void AdminServer::Connection::write_more() {
                 slice.tail().data());
     slice.extend(static_cast<uint32_t>(bytes));
     body_queued_ += bytes;
-    codec_->send_body(0, std::move(slice), body_queued_ == body_.size());
+    codec_->send_body(0, std::move(slice), body_queued_ == body_.size() && more_ == nullptr);
   }
   if (send_.in_flight) return;
-  if (output_.empty()) return body_queued_ == body_.size() ? end_answer() : close();
+  if (output_.empty())
+    return body_queued_ == body_.size() && more_ == nullptr ? end_answer() : close();
   size_t count = 0;
   output_.for_each([&](const io::Slice& slice) {
     vectors_[count++] = {const_cast<std::byte*>(slice.data()), slice.size()};
@@ -246,6 +265,7 @@ void AdminServer::Connection::close_when_idle() {
 void AdminServer::Connection::on_closed(io::Completion&&) {
   server_.answer_bytes_ -= body_.size();
   body_ = std::string();
+  more_ = nullptr;
   output_.clear();
   codec_.reset();
   head_.reset();

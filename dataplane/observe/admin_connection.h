@@ -60,6 +60,7 @@ class AdminServer::Connection final : public http::ServerSink {
   void respond(AdminResponse response, bool close);
   void abandon_reply();
   void write_more();
+  void next_piece();
   void end_answer();
   void linger();
   void close_when_idle();
@@ -77,8 +78,9 @@ class AdminServer::Connection final : public http::ServerSink {
   uint64_t since_ns_ = 0;
   uint32_t linger_bytes_ = 0;
   std::shared_ptr<Pending> pending_;
-  std::string body_;        // Of the answer.
-  size_t body_queued_ = 0;  // Of body_, given to the codec.
+  std::string body_;                        // Of the answer, or its piece.
+  std::function<bool(std::string&)> more_;  // The pieces behind; none when empty.
+  size_t body_queued_ = 0;                  // Of body_, given to the codec.
   io::SliceQueue output_;
   std::array<iovec, 16> vectors_;
   io::Op recv_;

@@ -34,6 +34,9 @@ struct AdminResponse {
   uint16_t status = 200;
   std::string content_type = "text/plain; charset=utf-8";
   std::string body;
+  // For a long answer, written piece by piece as the client takes it: appends the next piece to the
+  // empty string; false: that was the last. Called on the control thread until then, or dropped.
+  std::function<bool(std::string&)> more = nullptr;
 };
 
 // Answers once, from inside the handler or later on the control thread. A reply that is never

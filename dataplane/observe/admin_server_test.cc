@@ -43,6 +43,16 @@ class AdminServerTest : public RingLoopTest {
     server_->handle("/big", [](const AdminRequest&) {
       return AdminResponse{.body = std::string(8 << 20, 'b')};
     });
+    server_->handle("/pieces", [this](const AdminRequest&) {
+      auto left = std::make_shared<int>(kPieces);
+      pieces_ = left;
+      return AdminResponse{.body = "first", .more = [left](std::string& piece) {
+                             EXPECT_TRUE(piece.empty());
+                             if (*left % 3 != 0)
+                               piece.assign(100'000, 'p');  // Some are empty, so is the last.
+                             return --*left > 0;
+                           }};
+    });
     server_->handle("/later", [this](const AdminRequest&, AdminReply reply) {
       replies_.push_back(std::move(reply));
     });
@@ -101,6 +111,9 @@ class AdminServerTest : public RingLoopTest {
   }
 
   std::unique_ptr<AdminServer> server_;
+  static constexpr int kPieces = 60;
+  static constexpr size_t kPiecesBytes = 5 + kPieces / 3 * 2 * 100'000;
+  std::weak_ptr<int> pieces_;  // What the answer of /pieces holds.
   std::vector<AdminReply> replies_;
   std::vector<int> clients_;
   uint16_t port_ = 0;
@@ -241,6 +254,48 @@ TEST_P(AdminServerTest, IdleConnectionsEnd) {
 TEST_P(AdminServerTest, ABigAnswerArrivesWhole) {
   const std::string text = ask("GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
   EXPECT_EQ(text.size() - text.find("\r\n\r\n") - 4, 8u << 20);
+}
+
+TEST_P(AdminServerTest, AnAnswerInPiecesArrivesWholeAndTheConnectionGoesOn) {
+  const int fd = connect_client();
+  say(fd, "GET /pieces HTTP/1.1\r\nHost: a\r\n\r\n");
+  std::string text =
+      hear(fd, [](const std::string& got) { return got.ends_with("\r\n0\r\n\r\n"); });
+  EXPECT_NE(text.find("Transfer-Encoding: chunked\r\n"), std::string::npos);
+  const size_t body = text.find("\r\n\r\n") + 4;
+  size_t bytes = 0;
+  for (size_t at = body; at < text.size();) {
+    const size_t size = std::strtoul(text.c_str() + at, nullptr, 16);
+    bytes += size;
+    at = text.find("\r\n", at) + 2 + size + 2;
+  }
+  EXPECT_EQ(bytes, kPiecesBytes);
+  EXPECT_TRUE(pieces_.expired());
+  say(fd, kGetAndClose);
+  EXPECT_TRUE(hear_all(fd).ends_with("\r\n\r\nok\n"));
+}
+
+TEST_P(AdminServerTest, PiecesForHttp10EndWithTheConnection) {
+  const std::string text = ask("GET /pieces HTTP/1.0\r\n\r\n");
+  EXPECT_EQ(text.size() - text.find("\r\n\r\n") - 4, kPiecesBytes);
+  EXPECT_TRUE(closed_);
+}
+
+TEST_P(AdminServerTest, HeadOfAnAnswerInPiecesHasNone) {
+  const std::string text = ask("HEAD /pieces HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  EXPECT_TRUE(text.ends_with("\r\n\r\n")) << text;
+  EXPECT_TRUE(pieces_.expired());
+}
+
+TEST_P(AdminServerTest, PiecesAreDroppedWhenTheClientLeaves) {
+  const int fd = connect_client();
+  say(fd, "GET /pieces HTTP/1.1\r\nHost: a\r\n\r\n");
+  hear(fd, [](const std::string& got) { return got.size() > 1000; });
+  const linger reset{.l_onoff = 1, .l_linger = 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  close(fd);
+  clients_.pop_back();
+  EXPECT_TRUE(loop_->run_until([&] { return pieces_.expired(); }));
 }
 
 TEST_P(AdminServerTest, ASlowReaderIsBoundedAndEnds) {

@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "base/check.h"
+#include "dataplane/http/h2_glitch.h"
 #include "dataplane/http/status.h"
+#include "dataplane/observe/nginx_process.h"
 #include "dataplane/observe/series_text.h"
 
 namespace ringway::observe {
@@ -63,50 +65,7 @@ class Families {
   std::vector<MetricFamily> families_;
 };
 
-// Series by route, by service and condition: many, so written without prometheus-cpp.
-void write_routes(std::string& out, const RouteSeries& routes) {
-  const std::vector<RouteSeries::Series> series = routes.series();
-  if (series.empty()) return;
-  std::vector<std::string> labels;
-  labels.reserve(series.size());
-  for (const auto& [route, stats] : series) {
-    labels.push_back(label_text({{"namespace", route.namespace_name},
-                                 {"ingress", route.ingress},
-                                 {"service", route.service}}));
-  }
-  out.reserve(out.size() + series.size() * 4600);  // 32 lines each; a guess that saves copies.
-  SeriesText text(out);
-  text.counter("ringway_requests_total",
-               "Requests that ended, by route and class of the answer's status; none: the client "
-               "left before an answer.");
-  static constexpr std::array<std::string_view, 6> kCodes{R"(code="none")", R"(code="1xx")",
-                                                          R"(code="2xx")",  R"(code="3xx")",
-                                                          R"(code="4xx")",  R"(code="5xx")"};
-  for (size_t i = 0; i < series.size(); ++i) {
-    for (size_t code = 0; code < kCodes.size(); ++code) {
-      const uint64_t count = series[i].stats.by_status_class[code];
-      if (count > 0) text.add(labels[i], kCodes[code], count);
-    }
-  }
-  text.histogram("ringway_request_duration_seconds",
-                 "From the first byte of a request to the end of its response.");
-  for (size_t i = 0; i < series.size(); ++i) text.add(labels[i], series[i].stats.request_duration);
-  text.histogram("ringway_upstream_response_duration_seconds",
-                 "From the request sent upstream to the head of the response.");
-  for (size_t i = 0; i < series.size(); ++i) text.add(labels[i], series[i].stats.upstream_duration);
-  const auto counter = [&](std::string_view name, std::string_view help,
-                           uint64_t RouteStats::* value) {
-    text.counter(name, help);
-    for (size_t i = 0; i < series.size(); ++i) text.add(labels[i], "", series[i].stats.*value);
-  };
-  counter("ringway_request_body_bytes_total", "Bytes of request bodies received from clients.",
-          &RouteStats::request_bytes);
-  counter("ringway_response_body_bytes_total", "Bytes of response bodies sent to clients.",
-          &RouteStats::response_bytes);
-  counter("ringway_upstream_retries_total", "Requests tried again on another endpoint.",
-          &RouteStats::retries);
-}
-
+// Series by service and condition: many, so written without prometheus-cpp.
 void write_endpoints(std::string& out, const std::vector<ClusterEndpoints>& clusters) {
   if (clusters.empty()) return;
   SeriesText text(out);
@@ -119,7 +78,7 @@ void write_endpoints(std::string& out, const std::vector<ClusterEndpoints>& clus
                                            {"port", cluster.port}});
     for (size_t i = 0; i < cluster.by_condition.size(); ++i) {
       text.add(labels, label_text({{"condition", kEndpointConditions[i]}}),
-               cluster.by_condition[i]);
+               uint64_t{cluster.by_condition[i]});
     }
   }
 }
@@ -181,7 +140,7 @@ void add_errors(Families& out, const WorkerStats& stats) {
                               "Requests refused as malformed, too large or too slow, by reason.");
   auto responses =
       out.counter("ringway_response_errors_total", "Responses of endpoints refused, by reason.");
-  constexpr auto kLast = static_cast<size_t>(http::Error::kTimeout);
+  constexpr auto kLast = static_cast<size_t>(http::Error::kStreamReset);
   static_assert(kLast < std::tuple_size_v<decltype(stats.request_errors)>);
   for (size_t i = 1; i <= kLast; ++i) {
     const std::string reason(http::error_name(static_cast<http::Error>(i)));
@@ -200,6 +159,70 @@ void add_errors(Families& out, const WorkerStats& stats) {
        {"request_total", stats.timeouts_total},
        {"tls_handshake", stats.timeouts_handshake}}};
   for (const auto& [kind, count] : kinds) timeouts.add(count, {{"kind", kind}});
+}
+
+void add_http2(Families& out, const WorkerStats& stats) {
+  out.counter("ringway_http2_connections_total", "Client connections that spoke HTTP/2.")
+      .add(stats.http2_connections);
+  auto glitches = out.counter("ringway_http2_glitches_total",
+                              "Frames of clients that cost more than they say, by kind. Ordinary "
+                              "clients send some.");
+  auto calmed = out.counter("ringway_http2_calmed_connections_total",
+                            "HTTP/2 connections ended (ENHANCE_YOUR_CALM), by the kind of frame "
+                            "there was too much of.");
+  static_assert(http::kH2Glitches <= std::tuple_size_v<decltype(stats.http2_glitches)>);
+  for (size_t i = 0; i < http::kH2Glitches; ++i) {
+    const std::string kind(http::h2_glitch_name(static_cast<http::H2Glitch>(i)));
+    glitches.add(stats.http2_glitches[i], {{"kind", kind}});
+    calmed.add(stats.http2_calmed[i], {{"kind", kind}});
+  }
+}
+
+void add_streams(Families& out, const StreamStats& stats) {
+  out.counter("ringway_stream_connections_total",
+              "Connections relayed without being HTTP, ended or not.")
+      .add(stats.relays);
+  out.gauge("ringway_stream_connections_active", "Relayed connections open.")
+      .add(stats.relays_active);
+  out.counter("ringway_stream_received_bytes_total",
+              "Bytes from clients of relayed connections that have ended.")
+      .add(stats.bytes_received);
+  out.counter("ringway_stream_sent_bytes_total",
+              "Bytes to clients of relayed connections that have ended.")
+      .add(stats.bytes_sent);
+  out.counter("ringway_stream_retries_total",
+              "Endpoints tried for relayed connections beyond the first.")
+      .add(stats.retries);
+  out.counter("ringway_stream_own_sources_total",
+              "Connections and UDP sessions opened from the proxy's own address although the "
+              "client's was wanted.")
+      .add(stats.own_sources);
+  out.counter("ringway_proxy_protocol_headers_total", "PROXY protocol headers accepted.")
+      .add(stats.proxy_headers);
+  out.counter("ringway_proxy_protocol_headers_untrusted_total",
+              "PROXY protocol headers read but not believed, because the peer is not trusted.")
+      .add(stats.proxy_headers_untrusted);
+  auto failures = out.counter("ringway_stream_failures_total",
+                              "Connections that failed before or while being relayed, by reason.");
+  for (size_t i = 1; i < kStreamFailures; ++i) {
+    failures.add(stats.failures[i],
+                 {{"reason", std::string(stream_failure_name(static_cast<StreamFailure>(i)))}});
+  }
+}
+
+void add_datagrams(Families& out, const StreamStats& stats) {
+  out.counter("ringway_udp_sessions_total", "UDP sessions begun.").add(stats.sessions);
+  out.gauge("ringway_udp_sessions_active", "UDP sessions open.").add(stats.sessions_active);
+  out.counter("ringway_udp_datagrams_received_total", "Datagrams from clients.")
+      .add(stats.datagrams_received);
+  out.counter("ringway_udp_datagrams_sent_total", "Datagrams to clients.")
+      .add(stats.datagrams_sent);
+  static constexpr std::array<const char*, kDatagramDrops> kReasons{
+      "too_large", "table_full",  "no_endpoint", "no_socket",
+      "send_full", "send_failed", "refused",     "stopping"};
+  auto drops = out.counter("ringway_udp_drops_total", "Datagrams not passed on, by reason.");
+  for (size_t i = 0; i < kDatagramDrops; ++i)
+    drops.add(stats.datagram_drops[i], {{"reason", kReasons[i]}});
 }
 
 void add_rings(Families& out, const MetricsInput& input) {
@@ -299,13 +322,59 @@ void add_process(Families& out, const MetricsInput& input) {
 
 }  // namespace
 
+void add_stats(StreamStats& into, const StreamStats& from) {
+  using S = StreamStats;
+  static constexpr uint64_t S::* kCounters[] = {
+      &S::relays,          &S::relays_active,      &S::bytes_received,          &S::bytes_sent,
+      &S::retries,         &S::proxy_headers,      &S::proxy_headers_untrusted, &S::sessions,
+      &S::sessions_active, &S::datagrams_received, &S::datagrams_sent,          &S::own_sources};
+  for (const auto counter : kCounters) into.*counter += from.*counter;
+  for (size_t i = 0; i < kDatagramDrops; ++i) into.datagram_drops[i] += from.datagram_drops[i];
+  for (size_t i = 0; i < kStreamFailures; ++i) into.failures[i] += from.failures[i];
+}
+
+std::string_view stream_failure_name(StreamFailure failure) {
+  switch (failure) {
+    case StreamFailure::kNone:
+    case StreamFailure::kCount:
+      return "";
+    case StreamFailure::kNoEndpoint:
+      return "no_endpoint";
+    case StreamFailure::kConnect:
+      return "connect";
+    case StreamFailure::kConnectTimeout:
+      return "connect_timeout";
+    case StreamFailure::kNoSocket:
+      return "no_socket";
+    case StreamFailure::kTls:
+      return "tls";
+    case StreamFailure::kProxyHeader:
+      return "proxy_header";
+    case StreamFailure::kHello:
+      return "client_hello";
+    case StreamFailure::kNoHost:
+      return "no_host";
+    case StreamFailure::kClientReset:
+      return "client_reset";
+    case StreamFailure::kServerReset:
+      return "server_reset";
+    case StreamFailure::kIdle:
+      return "idle";
+  }
+  return "";
+}
+
 void add_stats(WorkerStats& into, const WorkerStats& from) {
-  if (into.routes.size() < from.routes.size()) into.routes.resize(from.routes.size());
-  for (size_t i = 0; i < from.routes.size(); ++i) add_stats(into.routes[i], from.routes[i]);
+  into.routes.add(from.routes);
+  into.grpc_methods.add(from.grpc_methods);
   for (size_t i = 0; i < from.request_errors.size(); ++i)
     into.request_errors[i] += from.request_errors[i];
   for (size_t i = 0; i < from.response_errors.size(); ++i)
     into.response_errors[i] += from.response_errors[i];
+  for (size_t i = 0; i < from.http2_glitches.size(); ++i) {
+    into.http2_glitches[i] += from.http2_glitches[i];
+    into.http2_calmed[i] += from.http2_calmed[i];
+  }
   using S = WorkerStats;
   // Every plain counter; metrics_test.cc checks that none is forgotten.
   static constexpr uint64_t S::* kCounters[] = {&S::connections_accepted,
@@ -336,6 +405,7 @@ void add_stats(WorkerStats& into, const WorkerStats& from) {
                                                 &S::timeouts_total,
                                                 &S::timeouts_handshake,
                                                 &S::access_log_dropped,
+                                                &S::http2_connections,
                                                 &S::ring_turns,
                                                 &S::ring_completions,
                                                 &S::ring_submissions,
@@ -346,22 +416,31 @@ void add_stats(WorkerStats& into, const WorkerStats& from) {
                                                 &S::bulk_buffers,
                                                 &S::output_buffers_in_use};
   for (const auto counter : kCounters) into.*counter += from.*counter;
+  add_stats(into.stream, from.stream);
 }
 
-std::string render_metrics(const MetricsInput& input) {
-  CHECK(input.stats != nullptr && input.routes != nullptr);
+MetricsText::MetricsText(const MetricsInput& input, RequestView requests, NginxOptions nginx)
+    : requests_(std::move(requests), nginx), grpc_methods_(input.stats->grpc_methods) {
   Families families;
   add_process(families, input);
   add_configuration(families, input);
   add_downstream(families, *input.stats);
   add_upstream(families, *input.stats);
   add_errors(families, *input.stats);
+  add_http2(families, *input.stats);
+  add_streams(families, input.stats->stream);
+  add_datagrams(families, input.stats->stream);
   add_rings(families, input);
   add_logs(families, input);
-  std::string text = families.text();
-  write_routes(text, *input.routes);
-  write_endpoints(text, input.endpoints);
-  return text;
+  head_ = families.text();
+  write_endpoints(head_, input.endpoints);
+  if (nginx.on) write_nginx_process(head_, input, nginx.identity);
+}
+
+bool MetricsText::next(std::string& out) {
+  out.append(head_);
+  head_ = std::string();
+  return requests_.next(out) || grpc_methods_.next(out);
 }
 
 }  // namespace ringway::observe

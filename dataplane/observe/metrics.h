@@ -9,8 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/observe/grpc_method_text.h"
 #include "dataplane/observe/process_usage.h"
-#include "dataplane/observe/route_series.h"
+#include "dataplane/observe/request_text.h"
 #include "dataplane/observe/worker_stats.h"
 
 namespace ringway::observe {
@@ -33,8 +34,8 @@ struct CertificateExpiry {
 };
 
 struct MetricsInput {
-  const WorkerStats* stats = nullptr;  // Sum of all workers.
-  const RouteSeries* routes = nullptr;
+  // Sum of all workers; of their grpc_methods what Control has taken.
+  const WorkerStats* stats = nullptr;
   uint32_t workers = 0;
   std::string io_backend;  // io::backend_name()
   std::vector<ClusterEndpoints> endpoints;
@@ -47,6 +48,8 @@ struct MetricsInput {
   std::string
       config_version;  // Opaque; a label of ringway_config_info, which has one series at a time.
   uint64_t config_accepted = 0, config_rejected = 0;  // Transactions: ACK, NACK.
+  bool config_last_accepted = false;                  // The last one was not refused.
+  int64_t now_unix_seconds = 0;
   bool controller_connected = false;
   uint64_t controller_connects = 0, controller_failures = 0;
 
@@ -61,8 +64,19 @@ struct MetricsInput {
   ProcessUsage process;
 };
 
-// Prometheus text format 0.0.4; serve it as kMetricsContentType.
-std::string render_metrics(const MetricsInput& input);
+// Prometheus text format 0.0.4, in pieces; serve it as kMetricsContentType.
+class MetricsText {
+ public:
+  // `input` and what it points to are read here and not kept.
+  MetricsText(const MetricsInput& input, RequestView requests, NginxOptions nginx);
+  // Appends the next piece; false: that was the last.
+  bool next(std::string& out);
+
+ private:
+  std::string head_;
+  RequestText requests_;
+  GrpcMethodText grpc_methods_;
+};
 inline constexpr const char* kMetricsContentType = "text/plain; version=0.0.4; charset=utf-8";
 
 }  // namespace ringway::observe

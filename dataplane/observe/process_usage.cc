@@ -44,6 +44,12 @@ uint64_t boot_time_seconds() {
   return at == std::string::npos ? 0 : number_at(std::string_view(stat).substr(at), 1);
 }
 
+// A line "name: value" of /proc/pid/io (proc(5)).
+uint64_t named_value(std::string_view text, std::string_view name) {
+  const size_t at = text.find(name);
+  return at == std::string_view::npos ? 0 : number_at(text.substr(at), 1);
+}
+
 uint64_t count_fds() {
   DIR* directory = opendir("/proc/self/fd");
   if (directory == nullptr) return 0;
@@ -73,6 +79,9 @@ ProcessUsage read_process_usage() {
     usage.virtual_bytes = number_at(fields, 20);
     usage.resident_bytes = number_at(fields, 21) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   }
+  const std::string io = read_small_file("/proc/self/io");
+  usage.storage_read_bytes = named_value(io, "\nread_bytes: ");
+  usage.storage_written_bytes = named_value(io, "\nwrite_bytes: ");
   usage.open_fds = count_fds();
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)

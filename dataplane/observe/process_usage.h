@@ -13,6 +13,7 @@ struct ProcessUsage {
   double cpu_seconds = 0;         // User and system, all threads.
   double start_time_seconds = 0;  // Since the epoch.
   uint32_t threads = 0;
+  uint64_t storage_read_bytes = 0, storage_written_bytes = 0;  // Of disks, not of sockets.
 };
 
 // Reads /proc; some 100 microseconds with thousands of descriptors. What cannot be read stays 0.

@@ -13,6 +13,29 @@ constexpr std::array<std::string_view, 12> kBuckets{
     R"(le="2.5")",   R"(le="5")",    R"(le="10")",    R"(le="+Inf")"};
 static_assert(kBuckets.size() == std::tuple_size_v<decltype(Histogram::buckets)>);
 
+// kSizeBoundsBytes as they are written, and in which kinds of histogram.
+struct SizeBucket {
+  std::string_view label;
+  bool linear, exponential;
+};
+constexpr std::array<SizeBucket, 16> kSizeBuckets{{{R"(le="10")", true, true},
+                                                   {R"(le="20")", true, false},
+                                                   {R"(le="30")", true, false},
+                                                   {R"(le="40")", true, false},
+                                                   {R"(le="50")", true, false},
+                                                   {R"(le="60")", true, false},
+                                                   {R"(le="70")", true, false},
+                                                   {R"(le="80")", true, false},
+                                                   {R"(le="90")", true, false},
+                                                   {R"(le="100")", true, true},
+                                                   {R"(le="1000")", false, true},
+                                                   {R"(le="10000")", false, true},
+                                                   {R"(le="100000")", false, true},
+                                                   {R"(le="1e+06")", false, true},
+                                                   {R"(le="1e+07")", false, true},
+                                                   {R"(le="+Inf")", true, true}}};
+static_assert(kSizeBuckets.size() == std::tuple_size_v<decltype(SizeHistogram::buckets)>);
+
 // At most 24 characters for either kind.
 template <typename Number>
 std::string_view number_text(Number value, std::array<char, 32>& into) {
@@ -60,6 +83,11 @@ void SeriesText::add(std::string_view labels, std::string_view more, uint64_t va
   line("", labels, more, number_text(value, digits));
 }
 
+void SeriesText::add(std::string_view labels, std::string_view more, double value) {
+  std::array<char, 32> digits;
+  line("", labels, more, number_text(value, digits));
+}
+
 void SeriesText::add(std::string_view labels, const Histogram& histogram) {
   std::array<char, 32> digits;
   uint64_t cumulative = 0;
@@ -68,6 +96,19 @@ void SeriesText::add(std::string_view labels, const Histogram& histogram) {
     line("_bucket", labels, kBuckets[i], number_text(cumulative, digits));
   }
   line("_sum", labels, "", number_text(static_cast<double>(histogram.sum_ns) / 1e9, digits));
+  line("_count", labels, "", number_text(cumulative, digits));
+}
+
+void SeriesText::add(std::string_view labels, const SizeHistogram& histogram, SizeBounds bounds) {
+  std::array<char, 32> digits;
+  uint64_t cumulative = 0;
+  for (size_t i = 0; i < histogram.buckets.size(); ++i) {
+    cumulative += histogram.buckets[i];
+    const SizeBucket& bucket = kSizeBuckets[i];
+    if (bounds == SizeBounds::kLinear ? bucket.linear : bucket.exponential)
+      line("_bucket", labels, bucket.label, number_text(cumulative, digits));
+  }
+  line("_sum", labels, "", number_text(histogram.sum_bytes, digits));
   line("_count", labels, "", number_text(cumulative, digits));
 }
 

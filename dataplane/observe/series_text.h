@@ -11,13 +11,17 @@
 #include <string_view>
 #include <utility>
 
-#include "dataplane/observe/worker_stats.h"
+#include "dataplane/observe/request_stats.h"
 
 namespace ringway::observe {
 
 // `name="value",name="value"` with backslash, quote and line feed escaped. Names are constants and
 // need no escaping.
 std::string label_text(std::initializer_list<std::pair<std::string_view, std::string_view>> labels);
+
+// Which bounds of a SizeHistogram are written: those of ingress-nginx's request_size and
+// response_size (10, 20 … 100), or of bytes_sent (10, 100 … 10^7).
+enum class SizeBounds : uint8_t { kLinear, kExponential };
 
 class SeriesText {
  public:
@@ -27,10 +31,14 @@ class SeriesText {
   void counter(std::string_view name, std::string_view help) { begin(name, help, "counter"); }
   void gauge(std::string_view name, std::string_view help) { begin(name, help, "gauge"); }
   void histogram(std::string_view name, std::string_view help) { begin(name, help, "histogram"); }
+  // Goes on with a family that was begun in another string.
+  void resume(std::string_view name) { name_ = name; }
 
   // `labels`: from label_text(), not empty; `more`: the same, or "".
   void add(std::string_view labels, std::string_view more, uint64_t value);
+  void add(std::string_view labels, std::string_view more, double value);
   void add(std::string_view labels, const Histogram& histogram);
+  void add(std::string_view labels, const SizeHistogram& histogram, SizeBounds bounds);
 
  private:
   void begin(std::string_view name, std::string_view help, std::string_view type);

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "dataplane/net/address.h"
+#include "dataplane/observe/grpc_method_stats.h"
 
 namespace ringway::process {
 namespace {
@@ -26,7 +27,14 @@ enum Option : int {
   kNodeId,
   kClass,
   kAccessLog,
+  kNginxMetrics,
+  kMetricsPerHost,
+  kMetricsNamespace,
+  kMetricsClass,
+  kMetricsPod,
+  kGrpcMethodMetrics,
   kAccessLogFormat,
+  kTransparentSource,
   kDrainTimeout,
   kLogLevel,
   kLogFormat,
@@ -53,7 +61,14 @@ const option kOptions[] = {
     {"node-id", required_argument, nullptr, kNodeId},
     {"class", required_argument, nullptr, kClass},
     {"access-log", required_argument, nullptr, kAccessLog},
+    {"nginx-metrics", required_argument, nullptr, kNginxMetrics},
+    {"metrics-per-host", required_argument, nullptr, kMetricsPerHost},
+    {"metrics-namespace", required_argument, nullptr, kMetricsNamespace},
+    {"metrics-class", required_argument, nullptr, kMetricsClass},
+    {"metrics-pod", required_argument, nullptr, kMetricsPod},
+    {"grpc-method-metrics", required_argument, nullptr, kGrpcMethodMetrics},
     {"access-log-format", required_argument, nullptr, kAccessLogFormat},
+    {"transparent-source", no_argument, nullptr, kTransparentSource},
     {"drain-timeout", required_argument, nullptr, kDrainTimeout},
     {"log-level", required_argument, nullptr, kLogLevel},
     {"log-format", required_argument, nullptr, kLogFormat},
@@ -136,6 +151,26 @@ Refusal level(std::string_view text, LogLevel& out) {
   return std::nullopt;
 }
 
+// What concerns the metrics page.
+Refusal apply_metrics(int option, std::string_view text, ProxyOptions& options) {
+  switch (option) {
+    case kNginxMetrics:
+      return word<bool>(text, {{"on", true}, {"off", false}}, options.nginx_metrics);
+    case kMetricsPerHost:
+      return word<bool>(text, {{"on", true}, {"off", false}}, options.metrics_per_host);
+    case kMetricsNamespace:
+      return options.metrics_namespace = text, std::nullopt;
+    case kMetricsClass:
+      return not_empty(text, options.metrics_class);
+    case kMetricsPod:
+      return not_empty(text, options.metrics_pod);
+    case kGrpcMethodMetrics:
+      return number(text, 0, observe::kGrpcMethodsMax, options.grpc_method_metrics);
+    default:
+      return "unknown";
+  }
+}
+
 Refusal apply(int option, std::string_view text, ProxyOptions& options) {
   switch (option) {
     case kController:
@@ -177,6 +212,8 @@ Refusal apply(int option, std::string_view text, ProxyOptions& options) {
                                             {{"json", observe::AccessLogFormat::kJson},
                                              {"combined", observe::AccessLogFormat::kCombined}},
                                             options.access_log_format);
+    case kTransparentSource:
+      return options.transparent_source = true, std::nullopt;
     case kDrainTimeout:
       return number(text, 0, 86400, options.drain_timeout_seconds);
     case kLogLevel:
@@ -199,7 +236,7 @@ Refusal apply(int option, std::string_view text, ProxyOptions& options) {
     case kVersion:
       return options.version = true, std::nullopt;
     default:
-      return "unknown";
+      return apply_metrics(option, text, options);
   }
 }
 
@@ -258,6 +295,7 @@ std::expected<ProxyOptions, std::string> parse_flags(int argc, char** argv) {
   if (std::string refusal = fits_together(options); !refusal.empty())
     return std::unexpected(std::move(refusal));
   if (options.node_id.empty()) options.node_id = host_name();
+  if (options.metrics_pod.empty()) options.metrics_pod = options.node_id;
   return options;
 }
 
@@ -286,10 +324,22 @@ Serving
   --connections-max N      client connections of the process; RLIMIT_NOFILE may lower it (50000)
   --buffers-small N        most 4 KiB receive buffers of each worker, a power of two (16384)
   --buffers-bulk N         most 64 KiB receive buffers of each worker, a power of two (1024)
+  --transparent-source     TCP and UDP services and TLS passthrough: endpoints see the client's address
+                           (IP_TRANSPARENT). HTTP is not affected: clients share its connections. Needs
+                           the capability NET_RAW or NET_ADMIN and endpoints that answer through this
+                           proxy: docs/operations.md
   --drain-timeout SECONDS  after SIGTERM: how long requests may take to end (30)
 
 Watching
   --admin HOST:PORT|off    /healthz /readyz /metrics /config /endpoints (127.0.0.1:10254)
+  --nginx-metrics on|off   ingress-nginx's metrics beside ours, for its dashboards and alerts (on)
+  --metrics-per-host on|off
+                           their label host; off: fewer series where a path is served for many hosts (on)
+  --metrics-namespace NS, --metrics-class CLASS, --metrics-pod NAME
+                           their labels controller_namespace, controller_class, controller_pod
+                           (none, ringway.dev/ingress, the node id)
+  --grpc-method-metrics N  gRPC calls by service and method too, of N methods at most, up to 10000;
+                           the others count as other (0: off)
   --access-log WHERE       off, stdout or a file, opened again on SIGUSR1 (off)
   --access-log-format F    json, or combined: the default lines of ingress-nginx (json)
   --log-level LEVEL        debug, info, warn, error, off; to stderr (info)

@@ -28,10 +28,17 @@ struct ProxyOptions {
   bool pin_workers = false;
   io::BackendChoice io = io::BackendChoice::kAuto;
   bool supervisor = true;
+  bool transparent_source = false;  // Relays connect from their clients' addresses.
   uint32_t drain_timeout_seconds = 30;
   bool core_dumps = false;
 
   std::string access_log = "off";  // "off", "stdout" or a path.
+  bool nginx_metrics = true;       // ingress-nginx's metric names beside ours.
+  bool metrics_per_host = true;
+  uint32_t grpc_method_metrics = 0;  // Pairs of service and method that have series; 0: none.
+  std::string metrics_namespace;                      // controller_namespace of those; "": none.
+  std::string metrics_class = "ringway.dev/ingress";  // controller_class
+  std::string metrics_pod;                            // controller_pod; default: node_id.
   observe::AccessLogFormat access_log_format =
       observe::AccessLogFormat::kJson;  // Used when access_log is not "off".
   LogLevel log_level = LogLevel::kInfo;

@@ -23,8 +23,32 @@ TEST(FlagsTest, Defaults) {
   EXPECT_EQ(options->access_log, "off");
   EXPECT_TRUE(options->supervisor);
   EXPECT_FALSE(options->core_dumps);
+  EXPECT_FALSE(options->transparent_source);
   EXPECT_EQ(options->drain_timeout_seconds, 30u);
   EXPECT_FALSE(options->node_id.empty());
+}
+
+TEST(FlagsTest, LabelsOfMetrics) {
+  const auto plain = parse({"--controller=a:1", "--node-id=pod-1"});
+  EXPECT_TRUE(plain->nginx_metrics && plain->metrics_per_host);
+  EXPECT_EQ(plain->metrics_pod, "pod-1");
+  EXPECT_EQ(plain->metrics_class, "ringway.dev/ingress");
+  const auto options = parse({"--controller=a:1", "--nginx-metrics=off", "--metrics-per-host=off",
+                              "--metrics-namespace=edge", "--metrics-class=k8s.io/ingress-nginx",
+                              "--metrics-pod=proxy-0"});
+  ASSERT_TRUE(options.has_value()) << options.error();
+  EXPECT_FALSE(options->nginx_metrics || options->metrics_per_host);
+  EXPECT_EQ(options->metrics_namespace, "edge");
+  EXPECT_EQ(options->metrics_class, "k8s.io/ingress-nginx");
+  EXPECT_EQ(options->metrics_pod, "proxy-0");
+  EXPECT_FALSE(parse({"--controller=a:1", "--nginx-metrics=yes"}).has_value());
+}
+
+TEST(FlagsTest, MetricsOfGrpcMethods) {
+  EXPECT_EQ(parse({"--controller=a:1"})->grpc_method_metrics, 0u);
+  EXPECT_EQ(parse({"--controller=a:1", "--grpc-method-metrics=0"})->grpc_method_metrics, 0u);
+  EXPECT_EQ(parse({"--controller=a:1", "--grpc-method-metrics", "10000"})->grpc_method_metrics,
+            10'000u);
 }
 
 TEST(FlagsTest, EveryOption) {
@@ -42,6 +66,7 @@ TEST(FlagsTest, EveryOption) {
                               "--class=internal",
                               "--access-log=/tmp/a.log",
                               "--access-log-format=combined",
+                              "--transparent-source",
                               "--drain-timeout=240",
                               "--log-level=debug",
                               "--log-format=json",
@@ -65,6 +90,7 @@ TEST(FlagsTest, EveryOption) {
   EXPECT_EQ(options->config_class, "internal");
   EXPECT_EQ(options->access_log, "/tmp/a.log");
   EXPECT_EQ(options->access_log_format, observe::AccessLogFormat::kCombined);
+  EXPECT_TRUE(options->transparent_source);
   EXPECT_EQ(options->drain_timeout_seconds, 240u);
   EXPECT_EQ(options->log_level, LogLevel::kDebug);
   EXPECT_EQ(options->log_format, LogFormat::kJson);
@@ -96,12 +122,16 @@ TEST(FlagsTest, RefusalsNameTheOptionInOneLine) {
       {{"--controller=unix:/x", "--io=kqueue"},
        "--io: \"kqueue\": one of auto, uring, epoll is wanted"},
       {{"--controller=unix:/x", "--admin=localhost"}, "--admin"},
+      {{"--controller=unix:/x", "--transparent-source=yes"}, "--transparent-source"},
       {{"--controller=unix:/x", "--drain-timeout=-1"}, "--drain-timeout"},
       {{"--controller=unix:/x", "--drain-timeout=5s"}, "--drain-timeout"},
       {{"--controller=unix:/x", "--log-level=loud"}, "--log-level"},
       {{"--controller=unix:/x", "--log-format=xml"}, "--log-format"},
       {{"--controller=unix:/x", "--access-log="}, "--access-log"},
       {{"--controller=unix:/x", "--access-log-format=csv"}, "--access-log-format"},
+      {{"--controller=unix:/x", "--grpc-method-metrics=10001"},
+       "--grpc-method-metrics: \"10001\": a number from 0 to 10000 is wanted"},
+      {{"--controller=unix:/x", "--grpc-method-metrics=on"}, "--grpc-method-metrics"},
       {{"--controller=unix:/x", "--buffers-small=1000"}, "a power of two"},
       {{"--controller=unix:/x", "--buffers-bulk=65536"}, "a power of two"},
       {{"--controller=unix:/x", "--connections-max=1"}, "--connections-max"},
@@ -123,14 +153,14 @@ TEST(FlagsTest, HelpNamesEveryOptionAndNeedsNothingElse) {
   EXPECT_TRUE(parse({"--help"})->help);
   EXPECT_TRUE(parse({"--version"})->version);
   const std::string text = usage();
-  for (const char* name : {"--controller ",    "--controller-ca",     "--controller-cert",
-                           "--controller-key", "--controller-name",   "--admin",
-                           "--workers",        "--pin-workers",       "--io",
-                           "--state-dir",      "--node-id",           "--class",
-                           "--access-log ",    "--access-log-format", "--drain-timeout",
-                           "--log-level",      "--log-format",        "--no-supervisor",
-                           "--core-dumps",     "--buffers-small",     "--buffers-bulk",
-                           "--connections-max"}) {
+  for (const char* name : {"--controller ",     "--controller-ca",     "--controller-cert",
+                           "--controller-key",  "--controller-name",   "--admin",
+                           "--workers",         "--pin-workers",       "--io",
+                           "--state-dir",       "--node-id",           "--class",
+                           "--access-log ",     "--access-log-format", "--drain-timeout",
+                           "--log-level",       "--log-format",        "--no-supervisor",
+                           "--core-dumps",      "--buffers-small",     "--buffers-bulk",
+                           "--connections-max", "--transparent-source"}) {
     EXPECT_NE(text.find(name), std::string::npos) << name;
   }
   EXPECT_EQ(version_line(), "ringway-proxy " RINGWAY_VERSION);

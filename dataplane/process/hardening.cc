@@ -73,27 +73,29 @@ std::expected<void, std::string> forbid_new_privileges() {
   return {};
 }
 
-std::expected<void, std::string> drop_capabilities(KeepCapability keep) {
-  const auto kept = [keep](int capability) {
-    return keep == KeepCapability::kNetBindService && capability == CAP_NET_BIND_SERVICE;
-  };
+std::expected<void, std::string> drop_capabilities(KeepCapabilities keep) {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3]{};
   if (syscall(SYS_capget, &header, data) != 0) return failed("capget");
+  const auto held = [&data](int capability) {
+    return (data[capability / 32].permitted & (1u << (capability % 32))) != 0;
+  };
+  uint64_t kept = 0;
+  if (keep.net_bind_service) kept |= uint64_t{1} << CAP_NET_BIND_SERVICE;
+  if (keep.transparent_source)
+    kept |= uint64_t{1} << (held(CAP_NET_RAW) ? CAP_NET_RAW : CAP_NET_ADMIN);
   prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   if ((data[CAP_SETPCAP / 32].effective & (1u << (CAP_SETPCAP % 32))) != 0) {
     // The bounding set: what an exec could give back. The kernel answers EINVAL beyond its last
     // capability.
     for (int capability = 0; capability < 64; ++capability) {
-      if (!kept(capability) && prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno == EINVAL)
+      if ((kept >> capability & 1) == 0 && prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 &&
+          errno == EINVAL)
         break;
     }
   }
   for (int word = 0; word < _LINUX_CAPABILITY_U32S_3; ++word) {
-    const uint32_t mask =
-        keep == KeepCapability::kNetBindService && word == CAP_NET_BIND_SERVICE / 32
-            ? 1u << (CAP_NET_BIND_SERVICE % 32)
-            : 0;
+    const auto mask = static_cast<uint32_t>(kept >> (32 * word));
     data[word].permitted &= mask;
     data[word].effective &= mask;
     data[word].inheritable = 0;

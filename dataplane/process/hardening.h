@@ -14,10 +14,14 @@ void forbid_core_dumps();
 // Nothing started from here gains rights by a set-user-id or file capability (PR_SET_NO_NEW_PRIVS).
 std::expected<void, std::string> forbid_new_privileges();
 
-enum class KeepCapability : bool { kNone, kNetBindService };
+struct KeepCapabilities {
+  bool net_bind_service = false;  // Low ports.
+  bool transparent_source =
+      false;  // NET_RAW; where that is not held, NET_ADMIN, which can do more.
+};
 // Empties the capability sets of this thread (call before others start) but for what is kept.
 // Without any: nothing to do.
-std::expected<void, std::string> drop_capabilities(KeepCapability keep);
+std::expected<void, std::string> drop_capabilities(KeepCapabilities keep);
 
 // A seccomp filter for this thread and those it starts: execve, execveat, ptrace,
 // process_vm_readv/writev, personality changes, module loading, mounts and keyrings answer EPERM.

@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "dataplane/io/ring.h"
+#include "dataplane/net/client_source.h"
 #include "dataplane/process/forked_for_test.h"
 
 namespace ringway::process {
@@ -36,7 +37,7 @@ TEST(HardeningTest, CoreDumpsAreOff) {
 
 TEST(HardeningTest, CapabilitiesAreGone) {
   const Ended ended = run_forked([] {
-    if (!drop_capabilities(KeepCapability::kNone)) return 1;
+    if (!drop_capabilities({})) return 1;
     return status_line("CapPrm") == "0000000000000000" &&
                    status_line("CapEff") == "0000000000000000"
                ? 0
@@ -49,11 +50,45 @@ TEST(HardeningTest, OneCapabilityCanStay) {
   if (status_line("CapEff").back() == '0' && geteuid() != 0)
     GTEST_SKIP() << "needs a capability to keep";
   const Ended ended = run_forked([] {
-    if (!drop_capabilities(KeepCapability::kNetBindService)) return 1;
+    if (!drop_capabilities({.net_bind_service = true})) return 1;
     return status_line("CapPrm") == "0000000000000400" &&
                    status_line("CapEff") == "0000000000000400"
                ? 0
                : 2;
+  });
+  EXPECT_EQ(ended.status, 0);
+}
+
+// Of the two that allow it, the one that cannot change the network.
+TEST(HardeningTest, ClientsAddressesTakeOneCapability) {
+  if (status_line("CapEff").back() == '0' && geteuid() != 0)
+    GTEST_SKIP() << "needs a capability to keep";
+  const std::pair<int, const char*> cases[] = {{-1, "0000000000002000"},
+                                               {CAP_NET_RAW, "0000000000001000"}};
+  for (const auto& [missing, left] : cases) {
+    const Ended ended = run_forked([&] {
+      __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+      __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3]{};
+      if (syscall(SYS_capget, &header, data) != 0) return 1;
+      if (missing >= 0) data[0].effective &= ~(1u << missing), data[0].permitted = data[0].effective;
+      if (syscall(SYS_capset, &header, data) != 0) return 2;
+      if (!drop_capabilities({.transparent_source = true})) return 3;
+      if (status_line("CapPrm") != left || status_line("CapEff") != left) return 4;
+      return net::may_use_client_source() ? 0 : 5;
+    });
+    EXPECT_EQ(ended.status, 0) << left;
+  }
+}
+
+TEST(HardeningTest, WithoutItTheRefusalSaysWhatToDo) {
+  const Ended ended = run_forked([] {
+    if (!drop_capabilities({.net_bind_service = true})) return 1;
+    const auto refused = net::may_use_client_source();
+    if (refused || refused.error().find('\n') != std::string::npos) return 2;
+    return refused.error().find("NET_RAW") != std::string::npos &&
+                   refused.error().find("--transparent-source") != std::string::npos
+               ? 0
+               : 3;
   });
   EXPECT_EQ(ended.status, 0);
 }
@@ -81,7 +116,7 @@ TEST(HardeningTest, ExecIsRefusedAndTheRestGoesOn) {
 TEST(HardeningTest, FilterWithoutNoNewPrivilegesIsRefusedWhenUnprivileged) {
   if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1) GTEST_SKIP() << "started with no_new_privs, which can't be taken back";
   const Ended ended = run_forked([] {
-    if (!drop_capabilities(KeepCapability::kNone)) return 1;
+    if (!drop_capabilities({})) return 1;
     const auto refused = forbid_exec();
     return !refused && refused.error().find("seccomp") != std::string::npos ? 0 : 2;
   });

@@ -23,12 +23,13 @@ void close_all_of(std::vector<int>& sockets) {
 
 std::expected<std::vector<int>, std::string> make_listeners(std::string_view address,
                                                             uint32_t sockets, bool more) {
-  const auto parsed = net::parse_address(address);
+  const bool udp = address.starts_with(net::kUdpPrefix);
+  const auto parsed = net::parse_address(udp ? address.substr(net::kUdpPrefix.size()) : address);
   if (!parsed) return std::unexpected(parsed.error());
   net::ListenOptions options;
   options.sockets = sockets;
   options.exclusive = !more;  // Ours are there already.
-  return net::listen_on(*parsed, options);
+  return udp ? net::bind_datagrams(*parsed, options) : net::listen_on(*parsed, options);
 }
 
 std::expected<int, std::string> make_listener(std::string_view address, bool shared) {
@@ -47,8 +48,10 @@ std::expected<std::vector<int>, std::string> ListenerTable::bind(std::string_vie
   std::vector<int> held = found == entries_.end() ? std::vector<int>{} : found->second.sockets;
   if (held.size() < count) {
     // Port 0: further sockets join the port that the kernel chose.
+    const std::string_view prefix = address.starts_with(net::kUdpPrefix) ? net::kUdpPrefix : "";
     const std::string same =
-        held.empty() ? std::string(address) : net::to_string(net::local_address(held.front()));
+        held.empty() ? std::string(address)
+                     : std::string(prefix) + net::to_string(net::local_address(held.front()));
     auto made = make_(same, count - static_cast<uint32_t>(held.size()), !held.empty());
     if (!made) return std::unexpected(std::move(made.error()));
     held.insert(held.end(), made->begin(), made->end());

@@ -27,8 +27,8 @@ class ListenerSockets {
   // the i-th. The descriptors are the caller's (close-on-exec); closing them does not end the
   // listening, unbind() does. Asked again for an address, the same sockets come again; a smaller
   // count closes the rest, a greater one adds. Address forms: net/address.h, "0.0.0.0:80",
-  // "[::]:80", port 0 for any. Error: one line for people, as net::listen_on() gives it. REQUIRES:
-  // 1 <= count <= kSocketsPerAddressMax.
+  // "[::]:80", port 0 for any; "udp:0.0.0.0:53" for datagrams. Error: one line for people, as
+  // net::listen_on() gives it. REQUIRES: 1 <= count <= kSocketsPerAddressMax.
   virtual std::expected<std::vector<int>, std::string> bind(std::string_view address,
                                                             uint32_t count) = 0;
 

@@ -53,6 +53,25 @@ TEST(OwnListenerSocketsTest, CountGrowsAndShrinks) {
   }
 }
 
+TEST(OwnListenerSocketsTest, DatagramsHaveAnAddressOfTheirOwn) {
+  OwnListenerSockets sockets;
+  const auto udp = sockets.bind("udp:127.0.0.1:0", 1);
+  ASSERT_TRUE(udp.has_value()) << udp.error();
+  const std::string address = net::to_string(net::local_address(udp->front()));
+  const auto tcp = sockets.bind("127.0.0.1:0", 1);
+  ASSERT_TRUE(tcp.has_value()) << tcp.error();
+  const auto more = sockets.bind("udp:127.0.0.1:0", 3);
+  ASSERT_TRUE(more.has_value()) << more.error();
+  for (const int fd : *more) {
+    int type = 0;
+    socklen_t length = sizeof type;
+    EXPECT_EQ(getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length), 0);
+    EXPECT_EQ(type, SOCK_DGRAM);
+    EXPECT_EQ(net::to_string(net::local_address(fd)), address);
+  }
+  for (const auto* fds : {&*udp, &*tcp, &*more}) close_all(*fds);
+}
+
 TEST(OwnListenerSocketsTest, ErrorsAreOneLine) {
   OwnListenerSockets sockets;
   for (const char* address : {"nonsense", "192.0.2.1:80", "127.0.0.1:99999"}) {

@@ -5,6 +5,10 @@
 #include <algorithm>
 #include <charconv>
 
+#include "dataplane/http/text.h"
+#include "dataplane/proxy/h2_downstream.h"
+#include "dataplane/tls/server_context.h"
+
 namespace ringway::proxy {
 namespace {
 
@@ -25,13 +29,15 @@ uint8_t format_peer(const io::SocketAddress& peer, std::span<char> out) {
 
 }  // namespace
 
-Downstream::Downstream(Context& context, DownstreamOwner& owner, std::shared_ptr<const config::Listener> listener)
+Downstream::Downstream(Context& context, AcceptedOwner& owner, std::shared_ptr<const config::Listener> listener)
     : context_(context), owner_(owner), listener_(std::move(listener)), transport_(context, *this),
       codec_(*this, transport_.output(), context.ring.output_pool(), listener_->http->limits) {
   timer_.bind<&Downstream::on_timer>(*this);
 }
 
-void Downstream::start(io::Socket socket, const io::SocketAddress& peer) {
+Downstream::~Downstream() = default;
+
+void Downstream::start(io::Socket socket, const io::SocketAddress& peer, io::SliceQueue early) {
   std::array<char, INET6_ADDRSTRLEN> text;
   peer_size_ = format_peer(peer, text);
   if (peer_size_ > peer_text_.size()) peer_long_ = std::make_unique<char[]>(peer_size_);
@@ -48,6 +54,7 @@ void Downstream::start(io::Socket socket, const io::SocketAddress& peer) {
     transport_.start(socket, nullptr);
     wait_for(Waiting::kHead, policy().header_timeout_ns);
   }
+  transport_.inject(std::move(early));
 }
 
 bool Downstream::last_request() const {
@@ -56,13 +63,29 @@ bool Downstream::last_request() const {
          (transport_.input_ended() && codec_.buffered() == 0);
 }
 
+bool Downstream::misdirected(std::string_view authority) const {
+  const std::string_view made_for = server_name();
+  if (made_for.empty()) return false;
+  const size_t colon = authority.rfind(':');   // What follows is a port, but in an IPv6 literal, which no certificate is chosen by.
+  const std::string_view host = colon == std::string_view::npos ? authority : authority.substr(0, colon);
+  return !http::equals_ignoring_case(host, made_for) && !listener_->tls->covers(made_for, host);
+}
+
+void Downstream::close_tunnels(uint64_t grace_ns) {
+  if (state_ != State::kServing) return;
+  if (h2_ != nullptr) return h2_->close_tunnels(grace_ns);
+  if (exchange_ != nullptr) exchange_->close_tunnel(grace_ns);
+}
+
 // ---- events of the transport ----
 
 void Downstream::on_transport_open() {
   ++context_.stats.tls_handshakes;
   if (transport_.tls()->resumed()) ++context_.stats.tls_resumptions;
   state_ = State::kServing;
+  protocol_known_ = true;
   wait_for(Waiting::kHead, policy().header_timeout_ns);
+  if (transport_.tls()->alpn() == "h2") begin_http2();
 }
 
 void Downstream::on_transport_data(io::Slice data) {
@@ -72,6 +95,11 @@ void Downstream::on_transport_data(io::Slice data) {
     return;
   }
   if (state_ != State::kServing) return;
+  if (!protocol_known_) [[unlikely]] {
+    protocol_known_ = !policy().http2;
+    if (policy().http2 && detect_http2(data)) return h2_ == nullptr ? void() : feed_http2(std::move(data));
+  }
+  if (h2_ != nullptr) [[unlikely]] return feed_http2(std::move(data));
   set_idle(false);
   in_codec_ = true;
   codec_.feed(std::move(data));
@@ -87,6 +115,12 @@ void Downstream::on_transport_data(io::Slice data) {
 void Downstream::on_transport_end() {
   if (state_ == State::kLingering || state_ == State::kHandshaking) return drain();
   if (closing_ || state_ != State::kServing) return;
+  if (h2_ != nullptr) {
+    in_codec_ = true;
+    h2_->codec().on_end_of_input();
+    in_codec_ = false;
+    return after_http2_event();
+  }
   in_codec_ = true;
   codec_.on_end_of_input();
   in_codec_ = false;
@@ -95,13 +129,30 @@ void Downstream::on_transport_end() {
 }
 
 void Downstream::on_transport_failed(int) {
-  if (state_ == State::kHandshaking) ++context_.stats.tls_failures;
+  if (state_ == State::kHandshaking) {
+    ++context_.stats.tls_failures;
+    if (transport_.tls()->failure() == "http_request" && transport_.fall_back_to_clear()) return refuse_plain();
+  }
   drain();
+}
+
+// Clear-text HTTP where TLS is spoken: told so, as nginx does, which shows people what is wrong.
+void Downstream::refuse_plain() {
+  state_ = State::kServing;
+  protocol_known_ = true;
+  in_codec_ = true;
+  codec_.refuse_head(http::Error::kPlainOnTls);
+  in_codec_ = false;
+  after_event();
 }
 
 void Downstream::on_transport_sent() {
   if (exchange_ != nullptr && !exchange_->done()) exchange_->on_downstream_sent();
   if (waiting_ == Waiting::kWrite) waiting_ = Waiting::kNothing;   // Progress: the stall is counted anew.
+  if (h2_ != nullptr) [[unlikely]] {
+    h2_->sent_ns = context_.now_ns();
+    return after_http2_event();
+  }
   after_event();
 }
 
@@ -115,7 +166,7 @@ void Downstream::on_transport_output_ended() {
 
 void Downstream::on_transport_closed() {
   --context_.stats.connections_active;
-  owner_.on_downstream_closed(*this);                    // Frees *this.
+  owner_.on_accepted_closed(*this);                      // Frees *this.
 }
 
 // ---- events of the codec ----
@@ -151,12 +202,19 @@ void Downstream::on_request_error(http::StreamId stream, http::Error error) {
 // ---- the exchange ----
 
 void Downstream::pause_request(http::StreamId stream) {
+  if (h2_ != nullptr) return h2_->codec().pause(stream);   // Its window stays shut; the others go on.
   held_ = true;
   codec_.pause(stream);
   transport_.pause_reading();
 }
 
 void Downstream::resume_request(http::StreamId stream) {
+  if (h2_ != nullptr) {
+    const bool within = std::exchange(in_codec_, true);
+    h2_->codec().resume(stream);
+    in_codec_ = within;
+    return after_http2_event();
+  }
   held_ = false;
   const bool nested = std::exchange(in_codec_, true);
   codec_.resume(stream);   // What was kept may be enough to be paused again.
@@ -166,6 +224,10 @@ void Downstream::resume_request(http::StreamId stream) {
 }
 
 void Downstream::on_exchange_done(Exchange& exchange) {
+  if (h2_ != nullptr) {
+    h2_->on_exchange_done(exchange);
+    return after_http2_event();
+  }
   DCHECK(exchange_ == &exchange);
   static_cast<void>(exchange);
   after_event();
@@ -175,7 +237,7 @@ void Downstream::after_event() {
   if (in_codec_ || state_ != State::kServing) return;
   // A pipelining client that does not read gets no further answers queued.
   while (exchange_ != nullptr && exchange_->done() && !closing_ &&
-         (queued() < context_.high_water() || codec_.wants_close())) {
+         (transport_.queued() < context_.high_water() || codec_.wants_close())) {
     finish_done_exchange();
     if (state_ != State::kServing) return;
   }
@@ -209,6 +271,7 @@ void Downstream::begin_closing() {
 void Downstream::drain_gracefully() {
   if (state_ == State::kHandshaking) return drain();
   if (state_ != State::kServing || closing_) return;
+  if (h2_ != nullptr) return drain_http2();
   codec_.drain();
   if (exchange_ == nullptr && codec_.idle()) begin_closing();
 }
@@ -218,6 +281,7 @@ void Downstream::drain() {
   state_ = State::kDraining;
   set_idle(false);
   timer_.cancel();
+  if (h2_ != nullptr) h2_->drop_exchanges();
   if (exchange_ != nullptr) {
     exchange_->on_downstream_gone();
     context_.give_exchange(std::exchange(exchange_, nullptr));
@@ -239,7 +303,7 @@ void Downstream::watch() {
     return;
   }
   if (exchange_ != nullptr && exchange_->head_seen() && !exchange_->done()) return;   // Its own timer watches.
-  if (queued() > 0 && exchange_ != nullptr && exchange_->done()) {
+  if (transport_.queued() > 0 && exchange_ != nullptr && exchange_->done()) {
     if (waiting_ != Waiting::kWrite) wait_for(Waiting::kWrite, policy().write_stall_timeout_ns);
     return;
   }
@@ -261,6 +325,7 @@ void Downstream::wait_for(Waiting what, uint64_t timeout_ns) {
 
 void Downstream::on_timer() {
   const Waiting what = std::exchange(waiting_, Waiting::kNothing);
+  if (h2_ != nullptr && !closing_ && state_ == State::kServing) return on_http2_timer(what);
   switch (what) {
     case Waiting::kNothing:
       return;
@@ -282,6 +347,9 @@ void Downstream::on_timer() {
       return drain();
     case Waiting::kLinger:
       return drain();
+    case Waiting::kStall:
+    case Waiting::kGoaway:
+      return;   // HTTP/2's.
   }
 }
 

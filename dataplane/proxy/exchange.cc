@@ -1,10 +1,16 @@
 #include "dataplane/proxy/exchange.h"
 
 #include "dataplane/proxy/downstream.h"
+#include "dataplane/proxy/grpc.h"
 #include "dataplane/proxy/local_response.h"
 #include "dataplane/proxy/upstream_pool.h"
 
 namespace ringway::proxy {
+namespace {
+
+constexpr std::string_view kPlainOnTlsBody = "400 The plain HTTP request was sent to HTTPS port\n";
+
+}  // namespace
 
 Exchange::Exchange(Context& context) : context_(context) { timer_.bind<&Exchange::on_timer>(*this); }
 
@@ -25,6 +31,8 @@ void Exchange::recycle() {
   response_.reset();
   waiting_body_.clear();
   retry_.reset();
+  grpc_web_.reset();
+  websocket_.reset();
   pin_ = nullptr;
   route_ = nullptr;
   cluster_ = nullptr;
@@ -32,16 +40,20 @@ void Exchange::recycle() {
   downstream_ = nullptr;
   phase_ = Phase::kFree;
   request_ended_ = response_ended_ = response_started_ = response_headed_ = tunnel_ = false;
+  grpc_ = grpc_unavailable_ = false;
+  deadline_ns_ = grpc_deadline_ns_ = tunnel_close_by_ns_ = 0;
   request_paused_ = response_paused_ = request_sent_ = continue_sent_ = waiting_end_ = fresh_wanted_ = false;
   upstream_duration_ns_ = request_sent_ns_ = request_bytes_ = response_bytes_ = 0;
   status_ = 0;
+  grpc_code_ = observe::kGrpcNone;
 }
 
 void Exchange::on_request_error(http::Error error) {
   if (phase_ == Phase::kDone) return;
   ++context_.stats.request_errors[static_cast<size_t>(error)];
   if (tunnel_ || error == http::Error::kTruncated) return on_downstream_gone();
-  respond(http::status_of(error));
+  const bool plain = error == http::Error::kPlainOnTls;
+  respond(http::status_of(error), {}, plain ? kPlainOnTlsBody : std::string_view());
 }
 
 void Exchange::on_downstream_gone() {
@@ -56,15 +68,15 @@ void Exchange::on_downstream_gone() {
 
 void Exchange::on_downstream_sent() {
   downstream_write_ns_ = context_.now_ns();
-  if (!response_paused_ || downstream_->queued() > context_.low_water()) return;
+  if (!response_paused_ || downstream_->queued(stream_) > downstream_->response_high_water() / 4) return;
   response_paused_ = false;
   upstream_read_ns_ = context_.now_ns();
-  if (upstream_ != nullptr) upstream_->resume_response();
+  if (upstream_ != nullptr) upstream_->resume_response(upstream_stream_);
 }
 
 void Exchange::on_upstream_sent() {
   upstream_write_ns_ = context_.now_ns();
-  if (!request_paused_ || upstream_ == nullptr || upstream_->queued() > context_.low_water()) return;
+  if (!request_paused_ || upstream_ == nullptr || upstream_->queued(upstream_stream_) > context_.low_water()) return;
   request_paused_ = false;
   downstream_read_ns_ = context_.now_ns();
   body_begin_ns_ += context_.now_ns() - paused_at_ns_;
@@ -77,8 +89,15 @@ void Exchange::respond(uint16_t status, std::string_view location, std::string_v
   end_try(upstream::Outcome::kAbandoned);
   let_go_of_upstream(false);
   status_ = status;
-  const std::string_view text = body.empty() ? local_body(status) : body;
-  fill_local_response(response_, status, location, text, context_.date());
+  const bool grpc = grpc_ && status >= 400 && status != 421;   // Another connection may do: an answer of HTTP.
+  const std::string_view text = grpc ? std::string_view() : body.empty() ? local_body(status) : body;
+  if (grpc) {
+    fill_grpc_response(response_, status, context_.date());
+    note_grpc_code(response_.headers);
+    if (grpc_web_.active()) grpc_web_.translate(response_, true);
+  } else {
+    fill_local_response(response_, status, location, text, context_.date());
+  }
   // An unread rest of the request must not be taken for the next one: close behind the answer.
   const bool close = !request_ended_ || !request_.keep_alive || downstream_->last_request();
   http::ServerCodec& codec = downstream_->codec();
@@ -118,14 +137,41 @@ void Exchange::let_go_of_upstream(bool reuse) {
   if (upstream_ == nullptr) return;
   UpstreamConnection& connection = *upstream_;
   upstream_ = nullptr;
-  connection.release(reuse);
+  connection.release(upstream_stream_, reuse);
 }
 
-observe::RouteStats& Exchange::route_stats() {
-  const uint32_t slot = route_ == nullptr ? 0 : route_->metrics_slot;
-  auto& routes = context_.stats.routes;
-  if (slot >= routes.size()) routes.resize(slot + 1);
-  return routes[slot];
+uint32_t Exchange::metrics_slot() const { return route_ == nullptr ? 0 : route_->metrics_slot; }
+
+void Exchange::note_grpc_code(const http::HeaderList& headers) {
+  const http::Header* status = grpc_ ? headers.find(http::HeaderName::kGrpcStatus) : nullptr;
+  if (status == nullptr) return;
+  const auto code = parse_grpc_status(status->value());
+  grpc_code_ = code && *code < observe::kGrpcNone ? *code : observe::kGrpcNone;
+}
+
+void Exchange::count_request() {
+  observe::RequestSample sample;
+  sample.slot = metrics_slot();
+  sample.method = request_.method;
+  sample.status = status_;
+  sample.request_ns = context_.now_ns() - begin_ns_;
+  sample.upstream = upstream_duration_ns_ != 0;
+  if (sample.upstream) {
+    sample.connect_ns = request_sent_ns_ - try_begin_ns_;
+    sample.header_ns = sample.connect_ns + upstream_duration_ns_;
+    sample.response_ns = context_.now_ns() - try_begin_ns_;
+  }
+  sample.grpc = grpc_;
+  sample.grpc_code = grpc_code_;
+  sample.request_head_bytes = request_.memory.size();
+  sample.request_body_bytes = request_bytes_;
+  sample.response_head_bytes = response_.memory.size();   // As the endpoint sent it; of an answer of ours none is kept.
+  sample.response_body_bytes = response_bytes_;
+  context_.stats.routes.record(sample);
+  if (grpc_ && context_.stats.grpc_methods.on()) {
+    // Behind the head of an endpoint's answer whatever status comes is its own.
+    context_.stats.grpc_methods.record(request_.path, grpc_code_, response_headed_, sample.request_ns);
+  }
 }
 
 void Exchange::finish() {
@@ -138,12 +184,7 @@ void Exchange::finish() {
   if (tunnel_) --context_.stats.tunnels_active;
   if (answered_head) {
     ++context_.stats.requests;
-    observe::RouteStats& stats = route_stats();
-    ++stats.by_status_class[status_ / 100 < 6 ? status_ / 100 : 0];
-    stats.request_duration.observe(context_.now_ns() - begin_ns_);
-    if (upstream_duration_ns_ != 0) stats.upstream_duration.observe(upstream_duration_ns_);
-    stats.request_bytes += request_bytes_;
-    stats.response_bytes += response_bytes_;
+    count_request();
     if (context_.access_log.enabled()) log_access();
   }
   downstream_->on_exchange_done(*this);

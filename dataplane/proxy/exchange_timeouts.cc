@@ -4,7 +4,7 @@
 
 #include "dataplane/proxy/downstream.h"
 #include "dataplane/proxy/exchange.h"
-#include "dataplane/proxy/upstream_connection.h"
+#include "dataplane/proxy/upstream_pool.h"
 
 namespace ringway::proxy {
 namespace {
@@ -18,12 +18,12 @@ void Exchange::arm_timer() { context_.timers.arm(timer_, next_deadline(context_.
 uint64_t Exchange::next_deadline(uint64_t now_ns) {
   const route::Timeouts& timeouts = route_->timeouts;
   const config::HttpPolicy& policy = downstream_->policy();
-  if (tunnel_) return std::max(upstream_read_ns_, downstream_read_ns_) + policy.tunnel_idle_timeout_ns;
+  if (tunnel_) return next_tunnel_deadline();
   uint64_t nearest = now_ns + std::min({timeouts.connect_ns, timeouts.response_idle_ns, timeouts.request_idle_ns,
                                         policy.body_timeout_ns, policy.write_stall_timeout_ns});
-  if (timeouts.request_total_ns != 0) nearest = std::min(nearest, begin_ns_ + timeouts.request_total_ns);
+  if (deadline_ns_ != 0) nearest = std::min(nearest, deadline_ns_);
   if (phase_ == Phase::kWaiting) nearest = std::min(nearest, try_begin_ns_ + timeouts.connect_ns);
-  if (phase_ == Phase::kStreaming && upstream_->queued() > 0) {
+  if (phase_ == Phase::kStreaming && upstream_->queued(upstream_stream_) > 0) {
     nearest = std::min(nearest, upstream_write_ns_ + timeouts.request_idle_ns);
   } else if (phase_ == Phase::kStreaming && request_ended_ && !response_paused_) {
     nearest = std::min(nearest, std::max(upstream_read_ns_, upstream_write_ns_) + timeouts.response_idle_ns);
@@ -42,18 +42,13 @@ bool Exchange::expire(uint64_t now_ns) {
   const route::Timeouts& timeouts = route_->timeouts;
   const config::HttpPolicy& policy = downstream_->policy();
   const auto due = [now_ns](uint64_t since_ns, uint64_t timeout_ns) { return now_ns - since_ns >= timeout_ns; };
-  if (tunnel_) {
-    if (!due(std::max(upstream_read_ns_, downstream_read_ns_), policy.tunnel_idle_timeout_ns)) return false;
-    ++context_.stats.timeouts_idle;
-    break_off();
-    return true;
-  }
-  if (timeouts.request_total_ns != 0 && due(begin_ns_, timeouts.request_total_ns)) {
+  if (tunnel_) return expire_tunnel(now_ns);
+  if (deadline_ns_ != 0 && now_ns >= deadline_ns_) {
     ++context_.stats.timeouts_total;
     respond(504);
     return true;
   }
-  if (downstream_->queued() > 0 && due(downstream_write_ns_, policy.write_stall_timeout_ns)) {
+  if (!downstream_->is_http2() && downstream_->queued(stream_) > 0 && due(downstream_write_ns_, policy.write_stall_timeout_ns)) {
     ++context_.stats.timeouts_write;
     downstream_->drain();   // Who does not read gets no second wait for the rest.
     return true;
@@ -72,13 +67,14 @@ bool Exchange::expire(uint64_t now_ns) {
   }
   if (phase_ == Phase::kWaiting && due(try_begin_ns_, timeouts.connect_ns)) {
     ++context_.stats.timeouts_connect;
-    if (pending_entry != nullptr) end_try(upstream::Outcome::kAbandoned);   // Busy is not broken: no verdict on the endpoint.
+    // Busy is not broken: no verdict on the endpoint.
+    if (pending_entry != nullptr && UpstreamPool::busy(*pending_entry)) end_try(upstream::Outcome::kAbandoned);
     let_go_of_upstream(false);
     on_upstream_failed(upstream::Outcome::kTimeout, http::Error::kNone);
     return phase_ == Phase::kDone;
   }
   if (phase_ != Phase::kStreaming) return false;
-  const bool writing = upstream_ != nullptr && upstream_->queued() > 0;
+  const bool writing = upstream_ != nullptr && upstream_->queued(upstream_stream_) > 0;
   const bool write_stalled = writing && due(upstream_write_ns_, timeouts.request_idle_ns);
   // While the request is still on its way up, silence from the upstream is no offence.
   const bool awaiting = request_ended_ && !writing && !response_paused_;

@@ -1,22 +1,24 @@
 #include "dataplane/proxy/retry.h"
 
+#include <algorithm>
+
 #include "dataplane/proxy/context.h"
 
 namespace ringway::proxy {
 
-void Retry::begin(const route::RetryPolicy& policy, http::Method method, uint64_t now_ns) {
+void Retry::begin(const route::RetryPolicy& policy, http::Method method, bool may_be_refused, uint64_t now_ns) {
   CHECK(tries_ == 0 && kept_.empty());
   policy_ = &policy;
   method_ = method;
   begin_ns_ = now_ns;
   replayable_ = policy.tries > 1;
-  keeps_ = replayable_ && (http::is_idempotent(method) || policy.non_idempotent);
+  keeps_ = replayable_ && (http::is_idempotent(method) || policy.non_idempotent || may_be_refused);
 }
 
 void Retry::reset() {
   policy_ = nullptr;
   replayable_ = true;
-  tries_ = 0;
+  tries_ = unsent_ = 0;
   tried_count_ = 0;
   kept_.clear();
 }
@@ -29,6 +31,8 @@ void Retry::note_try(const upstream::EndpointState& endpoint) {
 void Retry::forget_last_endpoint() {
   if (tried_count_ > 0) --tried_count_;
 }
+
+bool Retry::has_tried(const upstream::EndpointState& endpoint) const { return std::ranges::find(tried(), &endpoint) != tried().end(); }
 
 void Retry::keep(const io::Slice& data, io::BufferPool& output_pool) {
   if (data.empty() || !replayable_) return;
@@ -47,8 +51,8 @@ void Retry::stop_keeping() {
 }
 
 bool Retry::allowed(upstream::Outcome outcome, bool sent, uint64_t now_ns) const {
-  if (policy_ == nullptr || tries_ >= policy_->tries || tries_ >= kTriedMax || !replayable_) return false;
-  if (policy_->timeout_ns != 0 && now_ns - begin_ns_ >= policy_->timeout_ns) return false;
+  if (policy_ == nullptr || !replayable_ || !in_time(now_ns)) return false;
+  if (tries_ - unsent_ >= std::min(policy_->tries, kTriesMax)) return false;
   switch (outcome) {
     case upstream::Outcome::kConnectFailure:
       return true;
@@ -62,5 +66,11 @@ bool Retry::allowed(upstream::Outcome outcome, bool sent, uint64_t now_ns) const
   }
   return false;
 }
+
+bool Retry::may_go_on(uint64_t now_ns) const {
+  return policy_ != nullptr && replayable_ && unsent_ < kUnsentMax && in_time(now_ns);
+}
+
+bool Retry::in_time(uint64_t now_ns) const { return policy_->timeout_ns == 0 || now_ns - begin_ns_ < policy_->timeout_ns; }
 
 }  // namespace ringway::proxy

@@ -20,9 +20,17 @@ void Transport::start(io::Socket socket, std::unique_ptr<tls::Session> session) 
   CHECK(socket.valid());
   socket_ = socket;
   tls_ = std::move(session);
-  if (tls_ != nullptr) cipher_ = std::make_unique<io::SliceQueue>();
   state_ = State::kOpen;
+  if (tls_ != nullptr) {
+    cipher_ = std::make_unique<io::SliceQueue>();
+    tls_->start(*cipher_);
+    if (!cipher_->empty()) mark_dirty();
+  }
   arm_receive();
+}
+
+void Transport::inject(io::SliceQueue early) {
+  while (!early.empty() && state_ == State::kOpen && !failed_) deliver(early.pop());
 }
 
 void Transport::hold(io::Socket socket) {
@@ -106,6 +114,10 @@ void Transport::deliver_tls(io::Slice data) {
 
 void Transport::flush() {
   if (state_ != State::kOpen || send_.in_flight || failed_) return;
+  if (filled_) [[unlikely]] {
+    sink_.on_transport_flush();
+    if (state_ != State::kOpen) return;
+  }
   if (tls_ == nullptr) {
     if (!output_.empty()) return send_queue(output_);
   } else {
@@ -180,6 +192,14 @@ void Transport::fail(int error) {
   // A TLS alert is worth one attempt; whether it arrives is the peer's luck.
   if (tls_ != nullptr && !cipher_->empty() && !send_.in_flight) send_queue(*cipher_);
   sink_.on_transport_failed(error);
+}
+
+bool Transport::fall_back_to_clear() {
+  if (state_ != State::kOpen || tls_ == nullptr || send_.in_flight || !cipher_->empty()) return false;
+  tls_.reset();
+  cipher_.reset();
+  failed_ = false;
+  return true;
 }
 
 void Transport::drain() {

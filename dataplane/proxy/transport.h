@@ -26,6 +26,8 @@ class TransportSink {
   virtual void on_transport_sent() = 0;                // Bytes left the queue; queued() is smaller now.
   virtual void on_transport_output_ended() = 0;        // After end_output(): all sent, our side shut down.
   virtual void on_transport_closed() = 0;              // May free the transport.
+  // Before a flush, after set_filled(): put into the output what is to leave with it.
+  virtual void on_transport_flush() {}
 
  protected:
   ~TransportSink() = default;
@@ -40,11 +42,14 @@ class Transport {
 
   // Takes the connected socket and begins to read.
   void start(io::Socket socket, std::unique_ptr<tls::Session> session);
+  // Bytes that were read from the socket before start(); call it at once after it.
+  void inject(io::SliceQueue early);
   // Takes a socket that did not connect, only to close it by drain().
   void hold(io::Socket socket);
 
   io::SliceQueue& output() { return output_; }         // Plaintext the codec appends; call mark_dirty() afterwards.
   void mark_dirty() { context_.mark_dirty(*this); }
+  void set_filled() { filled_ = true; }                // The sink fills the output when it is flushed.
   size_t queued() const { return output_.size() + (cipher_ == nullptr ? 0 : cipher_->size()); }   // Bytes not yet taken by the kernel.
   bool flushed() const { return queued() == 0 && !send_.in_flight; }
 
@@ -52,6 +57,8 @@ class Transport {
   void resume_reading();
   bool reading_paused() const { return paused_; }
   void prefer_bulk(bool bulk);                         // For the receives to come.
+  // After a TLS handshake that failed without a byte of ours: the socket goes on in clear text. From on_transport_failed() only; false: too late.
+  bool fall_back_to_clear();
   void end_output();                                   // Half-close once everything queued is sent.
   void drain();
   bool draining() const { return state_ != State::kOpen; }
@@ -93,6 +100,7 @@ class Transport {
   bool end_output_wanted_ = false;
   bool output_ended_ = false;
   bool failed_ = false;
+  bool filled_ = false;
   bool close_notify_sent_ = false;
   bool dirty_ = false;
   bool closing_ = false;

@@ -14,6 +14,7 @@ struct WeightedCluster {
   uint32_t cluster_slot;  // Snapshot::cluster(), nullptr there while no such cluster exists;
                           // kNoCluster when none is named.
   uint32_t weight;
+  uint32_t https_cluster_slot;  // For requests that came by HTTPS; most often the same.
 };
 constexpr uint32_t kNoCluster = ~uint32_t{0};
 
@@ -24,6 +25,8 @@ struct Timeouts {
   uint64_t response_idle_ns = 60'000'000'000;
   uint64_t request_idle_ns = 60'000'000'000;
   uint64_t request_total_ns = 0;  // 0: none.
+  uint64_t tunnel_idle_ns = 0;      // 0: HttpPolicy::tunnel_idle_timeout_ns.
+  uint64_t tunnel_lifetime_ns = 0;  // 0: none.
 };
 
 struct RetryPolicy {
@@ -58,6 +61,7 @@ struct Route {
   Timeouts timeouts;
   RetryPolicy retry;
   uint64_t request_body_bytes_max = 1 << 20;
+  bool grpc_web = false;  // gRPC-Web of clients is translated to gRPC.
 };
 
 // The outcome of a lookup. `route` is nullptr when nothing matched.

@@ -43,6 +43,20 @@ std::string lower_case(std::string_view text) {
   return out;
 }
 
+// Whether a certificate's name, in lower case, is that of the host: itself, or with one label for
+// its asterisk (RFC 6125 section 6.4.3).
+bool names(std::string_view name, std::string_view host) {
+  if (name.starts_with("*.")) {
+    const size_t dot = host.find('.');
+    if (dot == std::string_view::npos || dot == 0) return false;
+    name.remove_prefix(1);
+    host.remove_prefix(dot);
+  }
+  return std::ranges::equal(name, host, [](char ours, char given) {
+    return ours == (given >= 'A' && given <= 'Z' ? static_cast<char>(given - 'A' + 'a') : given);
+  });
+}
+
 void hash_text(SHA256_CTX& hash, std::string_view text) {
   const uint64_t length = text.size();  // In front, so that two fields never read as another two.
   SHA256_Update(&hash, &length, sizeof length);
@@ -227,6 +241,20 @@ std::shared_ptr<ServerContext> ServerContext::make(const ServerPolicy& policy,
 
 const Certificate& ServerContext::find(std::string_view server_name) const {
   return data_->match_any_case(server_name).certificate();
+}
+
+bool ServerContext::covers(std::string_view server_name, std::string_view host) const {
+  const Data::Host& made_for = data_->match_any_case(server_name);
+  const Data::Host& wanted = data_->match_any_case(host);
+  if (&made_for == &wanted || &wanted == &data_->fallback) return true;
+  for (const Certificate* shown : {made_for.ecdsa.get(), made_for.rsa.get()}) {
+    if (shown == nullptr) continue;
+    if (shown == wanted.ecdsa.get() || shown == wanted.rsa.get()) return true;
+    if (std::ranges::any_of(shown->names(), [&](const auto& name) { return names(name, host); })) {
+      return true;
+    }
+  }
+  return false;
 }
 
 ssl_ctx_st* ServerContext::native() const { return data_->native.get(); }

@@ -70,6 +70,10 @@ class ServerContext {
   // handshake the client's signature algorithms decide, here the ECDSA one is given. Of two with
   // the same kind of key the first counts.
   const Certificate& find(std::string_view server_name) const;
+  // Whether a connection that was made for the server name may carry requests for `host`: the same
+  // entry or certificate serves both, the certificate that the client was shown names it, or
+  // nothing here is `host`'s own. Names in any case.
+  bool covers(std::string_view server_name, std::string_view host) const;
   ssl_ctx_st* native() const;
 
  private:

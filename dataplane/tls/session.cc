@@ -8,8 +8,10 @@
 #include <array>
 #include <climits>
 #include <cstring>
+#include <string>
 
 #include "base/check.h"
+#include "dataplane/tls/client_context.h"
 #include "dataplane/tls/failure.h"
 #include "dataplane/tls/server_context.h"
 
@@ -79,10 +81,10 @@ struct Session::Bio {
   }
 };
 
-std::unique_ptr<Session> Session::accept(std::shared_ptr<ServerContext> context,
-                                         io::BufferPool& output_pool) {
+std::unique_ptr<Session> Session::make(ssl_ctx_st* native, std::shared_ptr<const void> context,
+                                       io::BufferPool& output_pool) {
   std::unique_ptr<Session> session(new Session);
-  session->ssl_ = SSL_new(context->native());
+  session->ssl_ = SSL_new(native);
   session->context_ = std::move(context);
   session->output_pool_ = &output_pool;
   BIO* bio = BIO_new(Bio::method());
@@ -90,11 +92,57 @@ std::unique_ptr<Session> Session::accept(std::shared_ptr<ServerContext> context,
   BIO_set_data(bio, session.get());
   BIO_set_init(bio, 1);
   SSL_set_bio(session->ssl_, bio, bio);  // Takes the one reference for both ways.
-  SSL_set_accept_state(session->ssl_);
   // Configuration goes when the handshake is over: the certificates, sigalgs and lists copied from
   // the context.
   SSL_set_shed_handshake_config(session->ssl_, 1);
   return session;
+}
+
+std::unique_ptr<Session> Session::accept(std::shared_ptr<ServerContext> context,
+                                         io::BufferPool& output_pool) {
+  ssl_ctx_st* const native = context->native();
+  auto session = make(native, std::move(context), output_pool);
+  SSL_set_accept_state(session->ssl_);
+  return session;
+}
+
+std::unique_ptr<Session> Session::connect(std::shared_ptr<const ClientContext> context,
+                                          io::BufferPool& output_pool, ResumableSession* resumable,
+                                          std::string_view alpn) {
+  const ClientContext& from = *context;
+  auto session = make(from.native(), std::move(context), output_pool);
+  session->client_ = true;
+  session->resumable_ = resumable;
+  SSL_set_connect_state(session->ssl_);
+  if (!from.server_name().empty()) {
+    CHECK(SSL_set_tlsext_host_name(session->ssl_, from.server_name().c_str()) == 1);
+  }
+  if (!alpn.empty()) {
+    CHECK(alpn.size() < 256);
+    const std::string protocols = std::string(1, static_cast<char>(alpn.size())).append(alpn);
+    CHECK(SSL_set_alpn_protos(session->ssl_, reinterpret_cast<const uint8_t*>(protocols.data()),
+                              static_cast<unsigned>(protocols.size())) == 0);
+  }
+  if (resumable != nullptr && resumable->newest() != nullptr) {
+    SSL_set_session(session->ssl_, resumable->newest());
+  }
+  return session;
+}
+
+void Session::start(io::SliceQueue& cipher_out) {
+  if (!client_) return;
+  outgoing_ = &cipher_out;
+  ERR_clear_error();
+  handshake();
+  outgoing_ = nullptr;
+}
+
+// 1: the reference is ours.
+int Session::on_new_session(ssl_st* ssl, ssl_session_st* session) {
+  Session& self = Bio::session_of(SSL_get_rbio(ssl));
+  if (self.resumable_ == nullptr) return 0;
+  self.resumable_->keep(session);
+  return 1;
 }
 
 Session::~Session() { SSL_free(ssl_); }

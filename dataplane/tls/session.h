@@ -14,9 +14,13 @@
 #include "dataplane/io/slice.h"
 
 struct ssl_st;
+struct ssl_ctx_st;
+struct ssl_session_st;
 
 namespace ringway::tls {
 
+class ClientContext;
+class ResumableSession;
 class ServerContext;
 
 enum class SessionState : uint8_t {
@@ -32,7 +36,15 @@ class Session {
   // not touch it.
   static std::unique_ptr<Session> accept(std::shared_ptr<ServerContext> context,
                                          io::BufferPool& output_pool);
+  // A client side session. `resumable`: of that peer, used and kept up to date; nullptr: none.
+  // `alpn`: offered instead of the context's protocols; "": those.
+  static std::unique_ptr<Session> connect(std::shared_ptr<const ClientContext> context,
+                                          io::BufferPool& output_pool, ResumableSession* resumable,
+                                          std::string_view alpn = {});
   ~Session();
+
+  // A client's first flight to `cipher_out`; nothing for a server. Once, before anything else.
+  void start(io::SliceQueue& cipher_out);
 
   // Takes ciphertext; appends decrypted bytes to `plain` and what the handshake (or an alert) wants
   // sent to `cipher_out`. Consumes all of `data`. Returns the state after it; kFailed: send
@@ -54,15 +66,21 @@ class Session {
   // text can be given.
   std::string_view failure() const;
 
+  static int on_new_session(ssl_st* ssl, ssl_session_st* session);  // For ClientContext.
+
  private:
   Session() = default;
+  static std::unique_ptr<Session> make(ssl_ctx_st* native, std::shared_ptr<const void> context,
+                                       io::BufferPool& output_pool);
   struct Bio;
   void handshake();
   void read_plain(io::SliceQueue& plain);
   void fail();
 
   SessionState state_ = SessionState::kHandshaking;
-  std::shared_ptr<ServerContext> context_;
+  std::shared_ptr<const void> context_;  // Of either side.
+  ResumableSession* resumable_ = nullptr;
+  bool client_ = false;
   ssl_st* ssl_ = nullptr;
   io::BufferPool* output_pool_ = nullptr;
   io::SliceQueue incoming_;             // Ciphertext for BoringSSL to take; empty between calls.

@@ -19,7 +19,9 @@ bool in_tier(const EndpointRef& endpoint, Tier tier, uint64_t now_ns) {
       if (!endpoint.terminating) return false;
       break;
   }
+  // Retired: a request that began under an older configuration chooses again.
   return !endpoint.state->check_failed.load(std::memory_order_relaxed) &&
+         !endpoint.state->retired.load(std::memory_order_relaxed) &&
          !endpoint.state->ejected(now_ns);
 }
 

@@ -2,7 +2,7 @@
 // revision.
 //
 // Tiers, the first with an endpoint in it wins: (1) ready and healthy; (2) serving while
-// terminating, healthy; (3) ready, whatever its health (panic: everything is ejected or failed, so
+// terminating, healthy (both: not gone from the newest configuration); (3) ready, whatever its health (panic: everything is ejected or failed, so
 // the news about health is more likely wrong than useful); (4) serving while terminating. Inside a
 // tier, endpoints already tried by this request come last.
 #pragma once

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <set>
 
 #include "dataplane/upstream/load.h"
 #include "dataplane/upstream/test_cluster.h"
@@ -74,6 +75,35 @@ TEST(RoundRobin, AChangedRevisionIsFollowed) {
   TestCluster other({1, 1});  // The slot belongs to another cluster now.
   other.cluster.uid = 2;
   EXPECT_EQ(picks(load, other, 4), (std::vector<uint32_t>{2, 2}));
+}
+
+TEST(Pick, AnEndpointThatRefusedAConnectIsLeftAloneForASecond) {
+  for (const BalancerKind kind : {BalancerKind::kRoundRobin, BalancerKind::kLeastRequest}) {
+    TestCluster test({1, 1, 1}, kind);
+    WorkerLoad load(1);
+    const auto fail = [&](size_t i, Outcome outcome, uint64_t now_ns) {
+      load.begin(test.cluster, test.state(i));
+      load.end(test.cluster, test.state(i), outcome, now_ns);
+    };
+    const auto picked = [&](uint64_t now_ns, std::vector<const EndpointState*> tried = {}) {
+      std::set<size_t> out;
+      for (int i = 0; i < 100; ++i) out.insert(test.index(load.pick(test.cluster, tried, now_ns)));
+      return out;
+    };
+    using Set = std::set<size_t>;
+    fail(0, Outcome::kReset, 0);
+    EXPECT_EQ(picked(0), (Set{0, 1, 2}));  // It was there.
+    fail(0, Outcome::kConnectFailure, 0);
+    fail(1, Outcome::kConnectFailure, kMs);
+    EXPECT_EQ(picked(kMs), Set{2});
+    EXPECT_EQ(picked(kMs, {&test.state(2)}), (Set{0, 1}));  // Rather than what this request tried.
+    EXPECT_EQ(picked(kSecond), (Set{0, 2}));
+    EXPECT_EQ(picked(kSecond + kMs), (Set{0, 1, 2}));
+    for (size_t i = 0; i < 3; ++i) fail(i, Outcome::kConnectFailure, 2 * kSecond);
+    EXPECT_EQ(picked(2 * kSecond), (Set{0, 1, 2}));  // None is better.
+    fail(1, Outcome::kSuccess, 2 * kSecond);
+    EXPECT_EQ(picked(2 * kSecond), Set{1});
+  }
 }
 
 struct Condition {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/tls/client_context.h"
 #include "dataplane/upstream/endpoint.h"
 
 namespace ringway::upstream {
@@ -43,7 +44,7 @@ struct StatusRange {
 };
 
 struct HealthCheckPolicy {
-  enum class Kind : uint8_t { kHttp, kTcp } kind = Kind::kHttp;
+  enum class Kind : uint8_t { kHttp, kTcp, kGrpc } kind = Kind::kHttp;
   uint64_t interval_ns = 5'000'000'000;
   uint64_t timeout_ns = 1'000'000'000;
   uint32_t unhealthy_threshold = 3;
@@ -53,6 +54,7 @@ struct HealthCheckPolicy {
   std::string host;  // "": the endpoint's address.
   std::vector<StatusRange> expected{{200, 399}};
   std::string body_contains;
+  std::string grpc_service;  // kGrpc: "" is the server as a whole.
 };
 
 struct Cluster {
@@ -62,6 +64,7 @@ struct Cluster {
   uint64_t revision =
       0;  // Changes with every change of endpoints or policy: per-worker state is then rebuilt.
   Protocol protocol = Protocol::kHttp1;
+  std::shared_ptr<const tls::ClientContext> tls;  // Of the TLS protocols.
   BalancerKind balancer = BalancerKind::kRoundRobin;
   PoolLimits pool;
   OutlierPolicy outlier;

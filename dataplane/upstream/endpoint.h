@@ -14,7 +14,14 @@
 
 namespace ringway::upstream {
 
-enum class Protocol : uint8_t { kHttp1, kHttp2, kTcp };
+enum class Protocol : uint8_t { kHttp1, kHttp2, kTcp, kUdp, kHttp1Tls, kHttp2Tls };
+
+constexpr bool is_http2(Protocol protocol) {
+  return protocol == Protocol::kHttp2 || protocol == Protocol::kHttp2Tls;
+}
+constexpr bool is_tls(Protocol protocol) {
+  return protocol == Protocol::kHttp1Tls || protocol == Protocol::kHttp2Tls;
+}
 
 struct EndpointState {
   uint32_t slot =

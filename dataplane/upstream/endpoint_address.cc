@@ -7,7 +7,7 @@ namespace ringway::upstream {
 std::expected<EndpointAddress, std::string> parse_endpoint(std::string_view address,
                                                            uint32_t port) {
   EndpointAddress out;
-  if (address.starts_with("unix:/")) {
+  if (address.starts_with("unix:/") || address.starts_with("unix:@")) {
     auto parsed = net::parse_address(address);
     if (!parsed) return std::unexpected(std::move(parsed.error()));
     out.address = *parsed;

@@ -17,7 +17,7 @@ struct EndpointAddress {
                      // equal address.
 };
 
-// `address`: IPv4, IPv6 (no brackets) or "unix:/path", of which `port` is ignored. Error: one line
+// `address`: IPv4, IPv6 (no brackets), or "unix:/path" and "unix:@abstract", of which `port` is ignored. Error: one line
 // for people.
 std::expected<EndpointAddress, std::string> parse_endpoint(std::string_view address, uint32_t port);
 

@@ -32,7 +32,8 @@ TEST(EndpointRegistry, ReadsAddressesAndRefusesOthers) {
     std::string_view text;
   } good[] = {{"10.0.0.1", 8080, "10.0.0.1:8080"},
               {"fd00::1", 1, "[fd00::1]:1"},
-              {"unix:/run/app.sock", 0, "unix:/run/app.sock"}};
+              {"unix:/run/app.sock", 0, "unix:/run/app.sock"},
+              {"unix:@abstract", 0, "unix:@abstract"}};
   for (const auto& c : good) {
     const auto state = registry.find_or_make(c.address, c.port, Protocol::kHttp1);
     ASSERT_TRUE(state.has_value()) << c.address << ": " << state.error();
@@ -49,7 +50,7 @@ TEST(EndpointRegistry, ReadsAddressesAndRefusesOthers) {
              {"10.0.0.1", 0},
              {"10.0.0.1", 65536},
              {"unix:relative", 0},
-             {"unix:@abstract", 0},
+             {"unix:@", 0},
              {std::string_view("10.0.0.1\0x", 10), 80}};
   for (const auto& c : bad)
     EXPECT_FALSE(registry.find_or_make(c.address, c.port, Protocol::kHttp1).has_value())

@@ -17,7 +17,8 @@ std::string content_of(const HealthCheckPolicy& policy) {
   add(policy.unhealthy_threshold);
   add(policy.healthy_threshold);
   add(policy.jitter_percent);
-  for (const std::string* text : {&policy.path, &policy.host, &policy.body_contains}) {
+  for (const std::string* text : {&policy.path, &policy.host, &policy.body_contains,
+                                  &policy.grpc_service}) {
     add(text->size());
     out += *text;
   }

@@ -12,15 +12,11 @@
 
 #include "dataplane/io/op.h"
 #include "dataplane/io/ring.h"
+#include "dataplane/tls/session.h"
 #include "dataplane/upstream/cluster.h"
+#include "dataplane/upstream/health_exchange.h"
 
 namespace ringway::upstream {
-
-enum class Verdict : uint8_t {
-  kPass,
-  kFail,
-  kUnknown /* our own fault or drained: says nothing about the endpoint */
-};
 
 class HealthProbe {
  public:
@@ -44,7 +40,6 @@ class HealthProbe {
   void drain();     // Ends it as kUnknown.
 
  private:
-  struct Exchange;  // Codec, heads and buffers of an HTTP check; only while one is under way.
   enum class State : uint8_t { kNew, kConnecting, kExchanging, kClosing, kDone };
 
   void on_connect(io::Completion&& completion);
@@ -53,6 +48,7 @@ class HealthProbe {
   void on_close(io::Completion&& completion);
   void begin_exchange();
   void send();
+  bool receive_tls(io::Slice data);
   void conclude(Verdict verdict, std::string_view reason);
   void close_if_quiet();
 
@@ -69,7 +65,9 @@ class HealthProbe {
   io::Op recv_;
   io::Op close_;
   iovec vector_{};
-  std::unique_ptr<Exchange> exchange_;
+  std::unique_ptr<HealthExchange> exchange_;  // Of HTTP and gRPC checks, while one is under way.
+  std::unique_ptr<tls::Session> tls_;
+  io::SliceQueue cipher_;  // With tls_: what is to be sent.
 };
 
 }  // namespace ringway::upstream

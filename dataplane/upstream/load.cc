@@ -1,6 +1,7 @@
 #include "dataplane/upstream/load.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/check.h"
 #include "dataplane/upstream/balancer.h"
@@ -8,6 +9,14 @@
 #include "dataplane/upstream/retry_budget.h"
 
 namespace ringway::upstream {
+namespace {
+
+// Long enough for EndpointSlices to say that a pod has gone, short enough for a pod that has come.
+constexpr uint64_t kShunNs = 1'000'000'000;
+// Every candidate is compared with each: of clusters with more dead endpoints some are met again.
+constexpr size_t kShunnedMax = 64;
+
+}  // namespace
 
 struct WorkerLoad::ClusterEntry {
   uint64_t uid = 0;
@@ -23,6 +32,7 @@ struct WorkerLoad::EndpointEntry {
   uint32_t in_flight = 0;
   int32_t unpublished_in_flight = 0;
   uint32_t unpublished_requests = 0;
+  uint64_t shunned_until_ns = 0;
 
   // At few requests in flight every change is published, at many one in eight: what /endpoints
   // shows is right to an eighth, and exact when the worker has none in flight.
@@ -70,8 +80,16 @@ const EndpointRef* WorkerLoad::pick(const Cluster& cluster,
                                     std::span<const EndpointState* const> tried, uint64_t now_ns) {
   if (cluster.endpoints.empty()) return nullptr;
   ClusterEntry& state = entry(cluster);
+  // Each with fewer left out.
+  std::array<std::span<const EndpointState* const>, 3> passes;
+  size_t count = 0;
+  if (now_ns < shunned_until_ns_) [[unlikely]] {
+    passes[count++] = tried_or_shunned(cluster, tried, now_ns);
+  }
+  if (!tried.empty()) passes[count++] = tried;
+  passes[count++] = {};
   for (const Tier tier : kTiers) {
-    for (const auto& avoided : {tried, std::span<const EndpointState* const>()}) {
+    for (const auto& avoided : std::span(passes).first(count)) {
       const Candidates candidates{cluster.endpoints, avoided, tier, now_ns};
       const EndpointRef* picked =
           cluster.balancer == BalancerKind::kLeastRequest
@@ -79,10 +97,25 @@ const EndpointRef* WorkerLoad::pick(const Cluster& cluster,
                                   [this](const EndpointState& e) { return in_flight(e); })
               : state.round_robin.pick(candidates);
       if (picked != nullptr) return picked;
-      if (tried.empty()) break;
     }
   }
   return nullptr;
+}
+
+bool WorkerLoad::shunned(const EndpointState& endpoint, uint64_t now_ns) const {
+  if (endpoint.slot >= endpoints_.size()) return false;
+  const EndpointEntry& own = endpoints_[endpoint.slot];
+  return own.uid == endpoint.uid && now_ns < own.shunned_until_ns;
+}
+
+std::span<const EndpointState* const> WorkerLoad::tried_or_shunned(
+    const Cluster& cluster, std::span<const EndpointState* const> tried, uint64_t now_ns) {
+  avoided_.assign(tried.begin(), tried.end());
+  for (const EndpointRef& endpoint : cluster.endpoints) {
+    if (avoided_.size() >= tried.size() + kShunnedMax) break;
+    if (shunned(*endpoint.state, now_ns)) avoided_.push_back(endpoint.state.get());
+  }
+  return avoided_;
 }
 
 void WorkerLoad::begin(const Cluster&, EndpointState& endpoint) {
@@ -104,10 +137,13 @@ bool WorkerLoad::end(const Cluster& cluster, EndpointState& endpoint, Outcome ou
     case Outcome::kAbandoned:
       return false;
     case Outcome::kSuccess:
+      own.shunned_until_ns = 0;
       note_success(cluster, endpoint, now_ns);
       return false;
-    case Outcome::kServerError:
     case Outcome::kConnectFailure:
+      own.shunned_until_ns = shunned_until_ns_ = now_ns + kShunNs;
+      break;
+    case Outcome::kServerError:
     case Outcome::kReset:
     case Outcome::kTimeout:
       break;

@@ -32,8 +32,10 @@ class WorkerLoad {
   // Chooses an endpoint for one try. Candidates: ready and serving, not failed by checks, not
   // ejected. When none: serving-but-terminating ones; when none: if every ready endpoint is merely
   // ejected or failed (panic), one of the ready all the same; nullptr when the cluster has no
-  // usable endpoint. Endpoints in `tried` are avoided while another candidate is there. The result
-  // is valid while the snapshot of `cluster` is pinned.
+  // usable endpoint. Inside each of these, an endpoint to which a connect has failed within the
+  // last second comes after the others (when most pods of a Service end at once, one request finds
+  // that out for those behind it), and those in `tried` come last. The result is valid while the
+  // snapshot of `cluster` is pinned.
   const EndpointRef* pick(const Cluster& cluster, std::span<const EndpointState* const> tried,
                           uint64_t now_ns);
 
@@ -54,9 +56,16 @@ class WorkerLoad {
   struct EndpointEntry;
   ClusterEntry& entry(const Cluster& cluster);
   EndpointEntry& entry(const EndpointState& endpoint);
+  bool shunned(const EndpointState& endpoint, uint64_t now_ns) const;
+  // `tried` and the shunned ones, in avoided_.
+  std::span<const EndpointState* const> tried_or_shunned(
+      const Cluster& cluster, std::span<const EndpointState* const> tried, uint64_t now_ns);
+
   Random random_;
   std::vector<std::unique_ptr<ClusterEntry>> clusters_;  // By Cluster::slot.
   std::vector<EndpointEntry> endpoints_;                 // By EndpointState::slot.
+  uint64_t shunned_until_ns_ = 0;                        // The last of them all.
+  std::vector<const EndpointState*> avoided_;            // Of one pick().
 };
 
 }  // namespace ringway::upstream

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "dataplane/net/address.h"
+#include "dataplane/proxy/tcp_relay.h"
+
 namespace ringway::worker {
 
 Acceptor::Acceptor(proxy::Context& context, std::shared_ptr<const config::Listener> listener, std::string address,
@@ -12,6 +15,7 @@ Acceptor::Acceptor(proxy::Context& context, std::shared_ptr<const config::Listen
   io::bind<&Acceptor::on_accept>(accept_, *this);
   io::bind<&Acceptor::on_close>(close_, *this);
   retry_.bind<&Acceptor::on_retry>(*this);
+  if (const auto local = net::parse_address(address_)) local_ = *local;
 }
 
 Acceptor::~Acceptor() { CHECK(connections_ == 0 && first_ == nullptr); }
@@ -25,7 +29,7 @@ void Acceptor::start() {
 void Acceptor::update(std::shared_ptr<const config::Listener> listener) { listener_ = std::move(listener); }
 
 bool Acceptor::full() const {
-  return connections_ >= std::max(listener_->http->connections_max / workers_, 1u) ||
+  return connections_ >= std::max(listener_->connections_max() / workers_, 1u) ||
          context_.stats.connections_active >= context_.connections_max;
 }
 
@@ -64,39 +68,86 @@ void Acceptor::on_retry() {
 }
 
 bool Acceptor::over_address_limit(std::string_view address) const {
-  const uint32_t limit = listener_->http->connections_per_address_max;
+  const uint32_t limit = listener_->connections_per_address_max();
   if (limit == 0) return false;
   const auto found = by_address_.find(std::string(address));
   // Workers do not share counts: each admits its share of the limit, rounded up.
   return found != by_address_.end() && found->second >= (limit + workers_ - 1) / workers_;
 }
 
-void Acceptor::admit(io::Socket socket) {
-  auto* downstream = new proxy::Downstream(context_, *this, listener_);   // Freed in on_downstream_closed.
-  downstream->next = first_;
-  if (first_ != nullptr) first_->previous = downstream;
-  first_ = downstream;
-  ++connections_;
-  downstream->start(socket, accept_.peer);
-  const std::string_view peer = downstream->peer_text();
+void Acceptor::limit_address(proxy::Accepted& connection) {
+  if (listener_->connections_per_address_max() == 0) return;
+  const std::string_view peer = connection.peer_text();
   const bool over = over_address_limit(peer);
-  if (listener_->http->connections_per_address_max != 0) ++by_address_[std::string(peer)];
-  if (over) {
-    ++context_.stats.connections_refused;
-    downstream->drain();
-  }
+  ++by_address_[std::string(peer)];
+  connection.counted = true;
+  if (!over) return;
+  ++context_.stats.connections_refused;
+  connection.drain();
 }
 
-void Acceptor::on_downstream_closed(proxy::Downstream& downstream) {
-  (downstream.previous == nullptr ? first_ : downstream.previous->next) = downstream.next;
-  if (downstream.next != nullptr) downstream.next->previous = downstream.previous;
+void Acceptor::admit(io::Socket socket) {
+  ++connections_;
+  const proxy::Client client{.peer = accept_.peer, .local = local_, .server_name = {}};
+  if (listener_->prelude == nullptr) {
+    return serve(listener_, listener_->is_http() ? nullptr : &listener_->stream_cluster, socket, client, {});
+  }
+  auto* prelude = new proxy::Prelude(context_, *this, listener_);   // Freed in on_prelude_read or on_accepted_closed.
+  link(*prelude);
+  prelude->start(socket, client);
+}
+
+bool Acceptor::on_prelude_read(proxy::Prelude& prelude, io::Socket socket, const proxy::Client& client,
+                               std::string_view server_name, io::SliceQueue& early) {
+  const std::shared_ptr<const config::Listener> listener = prelude.listener();
+  const config::ClusterTarget* relay_to = listener->is_http() ? nullptr : &listener->stream_cluster;
+  if (listener->passthrough != nullptr) {
+    if (const auto* passes = listener->passthrough->find(server_name)) relay_to = passes;
+  }
+  if (relay_to != nullptr && relay_to->slot == route::kNoCluster) return false;
+  proxy::Client named = client;
+  named.server_name = server_name;
+  unlink(prelude);
+  serve(listener, relay_to, socket, named, std::move(early));
+  delete &prelude;
+  return true;
+}
+
+// `relay_to`: nullptr for HTTP. Each is freed in on_accepted_closed.
+void Acceptor::serve(std::shared_ptr<const config::Listener> listener, const config::ClusterTarget* relay_to,
+                     io::Socket socket, const proxy::Client& client, io::SliceQueue early) {
+  if (relay_to == nullptr) {
+    auto* downstream = new proxy::Downstream(context_, *this, std::move(listener));
+    link(*downstream);
+    downstream->start(socket, client.peer, std::move(early));
+    return limit_address(*downstream);
+  }
+  auto* relay = new proxy::TcpRelay(context_, *this, std::move(listener), *relay_to);
+  link(*relay);
+  relay->start(socket, client, std::move(early));
+  limit_address(*relay);
+}
+
+void Acceptor::link(proxy::Accepted& connection) {
+  connection.next = first_;
+  if (first_ != nullptr) first_->previous = &connection;
+  first_ = &connection;
+}
+
+void Acceptor::unlink(proxy::Accepted& connection) {
+  (connection.previous == nullptr ? first_ : connection.previous->next) = connection.next;
+  if (connection.next != nullptr) connection.next->previous = connection.previous;
+}
+
+void Acceptor::on_accepted_closed(proxy::Accepted& connection) {
+  unlink(connection);
   CHECK(connections_ > 0);
   --connections_;
-  if (!by_address_.empty()) {
-    const auto found = by_address_.find(std::string(downstream.peer_text()));
+  if (connection.counted) {
+    const auto found = by_address_.find(std::string(connection.peer_text()));
     if (found != by_address_.end() && --found->second == 0) by_address_.erase(found);
   }
-  delete &downstream;
+  delete &connection;
 }
 
 void Acceptor::stop_accepting() {
@@ -113,11 +164,15 @@ void Acceptor::stop_accepting() {
 void Acceptor::on_close(io::Completion&&) { state_ = State::kClosed; }
 
 void Acceptor::drain_gracefully() {
-  for (proxy::Downstream* at = first_; at != nullptr; at = at->next) at->drain_gracefully();
+  for (proxy::Accepted* at = first_; at != nullptr; at = at->next) at->drain_gracefully();
+}
+
+void Acceptor::close_tunnels(uint64_t grace_ns) {
+  for (proxy::Accepted* at = first_; at != nullptr; at = at->next) at->close_tunnels(grace_ns);
 }
 
 void Acceptor::drain() {
-  for (proxy::Downstream* at = first_; at != nullptr; at = at->next) at->drain();
+  for (proxy::Accepted* at = first_; at != nullptr; at = at->next) at->drain();
 }
 
 }  // namespace ringway::worker

@@ -1,4 +1,4 @@
-// One listening socket of one worker and the connections that came by it.
+// One listening socket of one worker and the connections that came by it: who serves each of them is decided here.
 //
 // Thread rule: the worker's. Pool empty policy: at a connection limit, or when the process has no descriptors left, accepting pauses (the
 // kernel's queue holds the clients) and goes on when connections ended or after kRetryNs; it never spins.
@@ -11,10 +11,11 @@
 
 #include "dataplane/proxy/context.h"
 #include "dataplane/proxy/downstream.h"
+#include "dataplane/proxy/prelude.h"
 
 namespace ringway::worker {
 
-class Acceptor final : public proxy::DownstreamOwner {
+class Acceptor final : public proxy::PreludeOwner {
  public:
   // `socket`: listening, adopted by the worker's ring. `connections_max`: this worker's share.
   Acceptor(proxy::Context& context, std::shared_ptr<const config::Listener> listener, std::string address,
@@ -25,6 +26,7 @@ class Acceptor final : public proxy::DownstreamOwner {
   void update(std::shared_ptr<const config::Listener> listener);   // For connections from now on.
   void stop_accepting();                                           // Closes the listening socket.
   void drain_gracefully();
+  void close_tunnels(uint64_t grace_ns);
   void drain();
   bool closed() const { return state_ == State::kClosed && connections_ == 0; }
 
@@ -39,8 +41,15 @@ class Acceptor final : public proxy::DownstreamOwner {
   void on_accept(io::Completion&& completion);
   void on_close(io::Completion&& completion);
   void on_retry();
-  void on_downstream_closed(proxy::Downstream& downstream) override;
+  void on_accepted_closed(proxy::Accepted& connection) override;
+  bool on_prelude_read(proxy::Prelude& prelude, io::Socket socket, const proxy::Client& client,
+                       std::string_view server_name, io::SliceQueue& early) override;
   void admit(io::Socket socket);
+  void link(proxy::Accepted& connection);
+  void unlink(proxy::Accepted& connection);
+  void limit_address(proxy::Accepted& connection);
+  void serve(std::shared_ptr<const config::Listener> listener, const config::ClusterTarget* relay_to, io::Socket socket,
+             const proxy::Client& client, io::SliceQueue early);
   bool full() const;
   bool over_address_limit(std::string_view address) const;
 
@@ -53,7 +62,8 @@ class Acceptor final : public proxy::DownstreamOwner {
   io::AcceptOp accept_;
   io::Op close_;
   io::Timer retry_;
-  proxy::Downstream* first_ = nullptr;
+  io::SocketAddress local_;                // Of the listening socket, as far as the configuration tells.
+  proxy::Accepted* first_ = nullptr;
   uint32_t connections_ = 0;
   std::unordered_map<std::string, uint32_t> by_address_;           // Only with connections_per_address_max.
 };

@@ -24,8 +24,8 @@ TEST(Request, IsForwardedAndAnswered) {
   ASSERT_EQ(stage.servers[0]->requests.size(), 1u);
   EXPECT_NE(stage.servers[0]->requests[0].find("10.1.0.1"), std::string::npos);
   EXPECT_EQ(stage.stats().requests, 1u);
-  EXPECT_EQ(stage.stats().routes[0].by_status_class[2], 1u);
-  EXPECT_EQ(stage.stats().routes[0].response_bytes, 2u);
+  EXPECT_EQ(stage.stats().routes.of(0).by_status_class[2], 1u);
+  EXPECT_EQ(stage.stats().routes.of(0).response_bytes, 2u);
 }
 
 TEST(Request, AnswersOfTheProxysOwn) {
@@ -210,7 +210,7 @@ TEST(Request, AResetOfTheClientCancelsTheUpstream) {
   ASSERT_TRUE(stage.run_until([&] { return stage.servers[0]->requests.size() == 1; }));
   client.reset();
   ASSERT_TRUE(stage.run_until([&] { return stage.stats().upstream_connections_active == 0; }, kSecond));
-  EXPECT_EQ(stage.stats().routes[0].by_status_class[0], 1u);
+  EXPECT_EQ(stage.stats().routes.of(0).by_status_class[0], 1u);
 }
 
 TEST(Request, ASlowServerHoldsTheClientBack) {

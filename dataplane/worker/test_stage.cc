@@ -19,10 +19,11 @@ io::SocketAddress address_of(uint32_t ip, uint16_t port) {
 }
 
 // SimRing::adopt() takes the address of a listening descriptor and nothing else of it.
-int listening_descriptor(io::SocketAddress& bound) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+int listening_descriptor(io::SocketAddress& bound, int type) {
+  const int fd = ::socket(AF_INET, type | SOCK_CLOEXEC, 0);
   bound = address_of(INADDR_LOOPBACK, 0);
-  CHECK(fd >= 0 && ::bind(fd, &bound.generic, bound.length) == 0 && ::listen(fd, 1) == 0);
+  CHECK(fd >= 0 && ::bind(fd, &bound.generic, bound.length) == 0);
+  CHECK(type == SOCK_DGRAM || ::listen(fd, 1) == 0);
   bound.length = sizeof(sockaddr_in);
   CHECK(::getsockname(fd, &bound.generic, &bound.length) == 0);
   return fd;
@@ -36,8 +37,10 @@ std::string response_of(std::string_view body, std::string_view fields) {
 }
 
 Stage::Stage(StageOptions options_in)
-    : options(std::move(options_in)), ring(options.ring, {.seed = 1, .faults = options.faults}) {
+    : options(std::move(options_in)),
+      ring(options.ring, {.seed = options.seed, .faults = options.faults}) {
   WorkerOptions worker_options;
+  worker_options.grpc_methods_max = options.grpc_methods_max;
   worker_options.wall_clock = [] { return int64_t{1'700'000'000'000'000'000}; };
   worker_options.retire = [this](std::shared_ptr<const config::Snapshot> snapshot) {
     retired.push_back(snapshot->generation);
@@ -50,6 +53,7 @@ Stage::Stage(StageOptions options_in)
     server->state->slot = i;
     server->state->uid = i + 1;
     server->state->address = server->address;
+    server->state->protocol = options.protocol;
     serve(*server);
     servers.push_back(std::move(server));
   }
@@ -66,6 +70,8 @@ Stage::~Stage() {
   EXPECT_EQ(stats().connections_active, 0u);
   EXPECT_EQ(stats().connections_idle, 0u);
   EXPECT_EQ(stats().tunnels_active, 0u);
+  EXPECT_EQ(stats().stream.relays_active, 0u);
+  EXPECT_EQ(stats().stream.sessions_active, 0u);
   EXPECT_EQ(stats().upstream_connections_active, 0u);
   EXPECT_EQ(stats().upstream_connections_idle, 0u);
   for (const auto& server : servers) EXPECT_EQ(server->state->in_flight.load(), 0u);
@@ -99,13 +105,16 @@ void Stage::publish(uint32_t count) {
   cluster->uid = 1;
   cluster->revision = ++generation_;
   cluster->pool = options.pool;
+  cluster->protocol = options.protocol;
+  if (upstream::is_tls(options.protocol))
+    cluster->tls = tls::ClientContext::of_upstreams(upstream::is_http2(options.protocol));
   for (uint32_t i = 0; i < servers.size(); ++i) {
     if (i < count) cluster->endpoints.push_back({.state = servers[i]->state});
     servers[i]->state->retired = i >= count;
   }
   auto route = std::make_shared<route::Route>(options.route);
   if (route->action == route::ActionKind::kBackend && !options.no_cluster) {
-    route->clusters = {{0, 1}};
+    route->clusters = {{0, 1, 0}};
     route->weight_total = 1;
   }
   std::vector<std::string> problems;
@@ -118,7 +127,11 @@ void Stage::publish(uint32_t count) {
   listener->tls = options.tls;
   listener->route_set = "ingress";
   listener->redirect_https_port = options.redirect_https_port;
-  listener->http = std::make_shared<config::HttpPolicy>(options.policy);
+  if (listener->is_http()) listener->http = std::make_shared<config::HttpPolicy>(options.policy);
+  listener->stream = std::make_shared<config::StreamPolicy>(options.stream);
+  listener->prelude = options.prelude;
+  listener->passthrough = options.passthrough;
+  if (!listener->is_http() && !options.no_stream_cluster) listener->stream_cluster = {0, 1};
   auto snapshot = std::make_shared<config::Snapshot>();
   snapshot->generation = generation_;
   snapshot->listeners = {listener};
@@ -128,7 +141,11 @@ void Stage::publish(uint32_t count) {
   snapshot->cluster_chunks = {chunk};
   snapshot->default_route = std::make_shared<route::Route>();
   std::vector<ListenerSocket> sockets;
-  if (generation_ == 1) sockets.push_back({"test", "sim", listening_descriptor(address)});
+  if (generation_ == 1)
+    sockets.push_back(
+        {"test", "sim",
+         listening_descriptor(
+             address, options.kind == config::ListenerKind::kUdp ? SOCK_DGRAM : SOCK_STREAM)});
   worker->publish(std::move(snapshot), std::move(sockets));
 }
 

@@ -33,12 +33,19 @@ struct StageOptions {
   config::HttpPolicy policy;
   route::Route route;                      // Clusters are filled in unless `no_cluster`.
   upstream::PoolLimits pool;
+  upstream::Protocol protocol = upstream::Protocol::kHttp1;   // Of the servers.
   bool no_cluster = false;
   bool no_endpoints = false;
   std::string path = "/";                  // Of the one route, a prefix.
   config::ListenerKind kind = config::ListenerKind::kHttp;
   std::shared_ptr<tls::ServerContext> tls;
+  config::StreamPolicy stream;             // Of kinds that are not HTTP, and of what passes through.
+  std::shared_ptr<const config::PreludePolicy> prelude;
+  std::shared_ptr<const config::PassthroughHosts> passthrough;   // Their cluster is {0, 1}.
+  bool no_stream_cluster = false;
   uint16_t redirect_https_port = 443;
+  uint32_t grpc_methods_max = 0;           // WorkerOptions
+  uint64_t seed = 1;  // Of the network.
   io::SimFaults faults;
   io::RingOptions ring{.sockets_max = 512, .small = {1024, 256, 1024}, .bulk = {16384, 64, 256}, .output = {1024, 256, 8192}};
 };

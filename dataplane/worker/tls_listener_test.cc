@@ -1,9 +1,8 @@
 // A listener that speaks TLS, in front of the same scenarios.
 #include <gtest/gtest.h>
 
-#include "dataplane/tls/test_client.h"
 #include "dataplane/tls/test_keys.h"
-#include "dataplane/worker/test_stage.h"
+#include "dataplane/worker/tls_dial.h"
 
 namespace ringway::worker {
 namespace {
@@ -15,28 +14,6 @@ StageOptions tls_options() {
       {}, {}, tls::test::make_certificate(tls::test::KeyKind::kP256, {"a.example.com"}));
   return options;
 }
-
-// BoringSSL's client over a simulated connection.
-struct TlsClient {
-  explicit TlsClient(Stage& stage) : tls(tls::test::ClientOptions{}), peer(stage.dial()) {
-    peer.on_connected = [this](io::SimPeer&) { go_on(); };
-    peer.on_data = [this](io::SimPeer&, std::string_view bytes) {
-      tls.feed(bytes);
-      go_on();
-    };
-  }
-  void go_on() {
-    open = open || tls.handshake();
-    if (open && !to_send.empty()) tls.write(std::exchange(to_send, {}));
-    if (open) received += tls.read();
-    const std::string out = tls.take_output();
-    if (!out.empty() && !peer.closed()) peer.write(out);
-  }
-  tls::test::Client tls;
-  io::SimPeer& peer;
-  bool open = false;
-  std::string to_send, received;
-};
 
 TEST(TlsListener, ServesRequests) {
   StageOptions options = tls_options();
@@ -77,6 +54,28 @@ TEST(TlsListener, WhatIsNotTlsFails) {
   io::SimPeer& client = stage.dial("SSH-2.0-OpenSSH_9.2\r\n");
   ASSERT_TRUE(stage.run_until([&] { return client.ended() || client.was_reset(); }, kSecond));
   EXPECT_EQ(stage.stats().tls_failures, 1u);
+}
+
+// As nginx: people who ask by the wrong scheme are to read what is wrong.
+TEST(TlsListener, PlainHttpIsToldSo) {
+  Stage stage(tls_options());
+  const std::string answer =
+      stage.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" +
+                std::string(100'000, 'x'), kSecond);
+  EXPECT_TRUE(answer.starts_with("HTTP/1.1 400 ")) << answer;
+  EXPECT_NE(answer.find("The plain HTTP request was sent to HTTPS port\n"), std::string::npos);
+  EXPECT_NE(answer.find("onnection: close\r\n"), std::string::npos);
+  EXPECT_EQ(stage.stats().tls_failures, 1u);
+  EXPECT_EQ(stage.stats().request_errors[static_cast<size_t>(http::Error::kPlainOnTls)], 1u);
+  EXPECT_TRUE(stage.servers[0]->requests.empty());
+  io::SimPeer& in_pieces = stage.dial("G");
+  stage.run(10 * kMs);
+  for (const char c : std::string("ET / HTTP/1.1\r\n")) {
+    in_pieces.write(std::string(1, c));
+    stage.run(10 * kMs);
+  }
+  EXPECT_TRUE(stage.receives(in_pieces, "400 ", kSecond));
+  in_pieces.close();
 }
 
 // What slow readers may hold is bounded for the worker as a whole: the output pool is not allowed to run out.

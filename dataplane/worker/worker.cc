@@ -7,6 +7,12 @@
 #include "base/clock.h"
 
 namespace ringway::worker {
+namespace {
+
+// Before a drain's deadline WebSockets are told that it comes: what a client needs to say Close and to connect anew.
+constexpr uint64_t kTunnelCloseNs = 5 * kNsPerSecond;
+
+}  // namespace
 
 Worker::Worker(io::Ring& ring, WorkerOptions options)
     : ring_(ring), options_(std::move(options)), timers_(ring.now_ns()),
@@ -16,6 +22,7 @@ Worker::Worker(io::Ring& ring, WorkerOptions options)
                options_.wall_clock == nullptr ? &wall_clock_ns : options_.wall_clock),
       pool_(context_) {
   context_.pool = &pool_;
+  stats_.grpc_methods.set_limit(options_.grpc_methods_max);
   constexpr uint32_t kMargin = 4 * io::Ring::kAcceptsUnderWay;
   context_.connections_max = std::min(options_.connections_max, std::max(ring.accepted_max(), 2 * kMargin) - kMargin);
 }
@@ -83,7 +90,9 @@ void Worker::sweep() {
   next_sweep_ns_ = ring_.now_ns() + kNsPerSecond;
   pool_.sweep(ring_.now_ns());
   // Acceptors that left the configuration go when their last connection has.
-  if (!draining_) std::erase_if(acceptors_, [](const auto& acceptor) { return acceptor->closed(); });
+  if (draining_) return;
+  std::erase_if(acceptors_, [](const auto& acceptor) { return acceptor->closed(); });
+  std::erase_if(datagrams_, [](const auto& relay) { return relay->closed(); });
 }
 
 void Worker::apply(std::shared_ptr<const config::Snapshot> snapshot, const std::vector<ListenerSocket>& sockets) {
@@ -99,12 +108,24 @@ void Worker::apply(std::shared_ptr<const config::Snapshot> snapshot, const std::
     auto listener = listener_for(acceptor->listener_name(), acceptor->address());
     listener == nullptr ? acceptor->stop_accepting() : acceptor->update(std::move(listener));
   }
+  for (const auto& relay : datagrams_) {
+    auto listener = listener_for(relay->listener_name(), relay->address());
+    // A bound socket that stayed would keep the address from coming back.
+    listener == nullptr ? relay->drain() : relay->update(std::move(listener));
+  }
   std::vector<Acceptor*> fresh;
+  std::vector<proxy::UdpRelay*> fresh_datagrams;
   for (const ListenerSocket& socket : sockets) {
     auto listener = listener_for(socket.listener, socket.address);
     const auto adopted = listener == nullptr || draining_ ? std::unexpected(0) : ring_.adopt(socket.fd);
     if (!adopted) {
       ::close(socket.fd);
+      continue;
+    }
+    if (listener->kind == config::ListenerKind::kUdp) {
+      datagrams_.push_back(std::make_unique<proxy::UdpRelay>(
+          context_, std::move(listener), socket.address, *adopted, options_.workers));
+      fresh_datagrams.push_back(datagrams_.back().get());
       continue;
     }
     acceptors_.push_back(
@@ -113,11 +134,14 @@ void Worker::apply(std::shared_ptr<const config::Snapshot> snapshot, const std::
   }
   snapshots_.publish(std::move(snapshot));
   for (Acceptor* acceptor : fresh) acceptor->start();
+  for (proxy::UdpRelay* relay : fresh_datagrams) relay->start();
 }
 
 void Worker::begin_drain(uint64_t stop_accepting_ns, uint64_t deadline_ns) {
   stop_accepting_ns_ = stop_accepting_ns;
   drain_deadline_ns_ = deadline_ns;
+  const uint64_t left_ns = deadline_ns - std::min(deadline_ns, ring_.now_ns());
+  tunnels_close_ns_ = deadline_ns - std::min(kTunnelCloseNs, left_ns / 2);
   if (draining_) return;
   draining_ = true;
   context_.draining = true;
@@ -129,12 +153,19 @@ void Worker::continue_drain() {
   if (!accepting_stopped_ && now_ns >= stop_accepting_ns_) {
     accepting_stopped_ = true;
     for (const auto& acceptor : acceptors_) acceptor->stop_accepting();
+    for (const auto& relay : datagrams_) relay->stop();
+  }
+  if (!tunnels_closing_ && now_ns >= tunnels_close_ns_) {
+    tunnels_closing_ = true;
+    for (const auto& acceptor : acceptors_) acceptor->close_tunnels(drain_deadline_ns_ - std::min(drain_deadline_ns_, now_ns));
   }
   if (now_ns >= drain_deadline_ns_) {
     for (const auto& acceptor : acceptors_) acceptor->drain();
+    for (const auto& relay : datagrams_) relay->drain();
   }
   if (!accepting_stopped_) return;
   if (!std::ranges::all_of(acceptors_, [](const auto& acceptor) { return acceptor->closed(); })) return;
+  if (!std::ranges::all_of(datagrams_, [](const auto& relay) { return relay->closed(); })) return;
   pool_.drain_all();
   finished_ = pool_.empty() && ring_.in_flight() == 0;
 }

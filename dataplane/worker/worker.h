@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dataplane/proxy/context.h"
+#include "dataplane/proxy/udp_relay.h"
 #include "dataplane/proxy/upstream_pool.h"
 #include "dataplane/worker/acceptor.h"
 
@@ -23,6 +24,7 @@ struct WorkerOptions {
   uint32_t connections_max = 50'000;                 // Of this worker, over all listeners.
   observe::AccessLogFormat access_log = observe::AccessLogFormat::kOff;
   uint32_t access_log_bytes_max = 1 << 20;
+  uint32_t grpc_methods_max = 0;                     // GrpcMethodStats::set_limit()
   int64_t (*wall_clock)() = nullptr;                 // nullptr: base/clock.h
   proxy::SnapshotPins::Retire retire;                // Called on the worker; hands the snapshot to the control thread.
 };
@@ -43,6 +45,7 @@ class Worker {
   // Serves `snapshot` from the next turn on, with these sockets in addition to those it has. Acceptors whose listener or address is gone stop.
   void publish(std::shared_ptr<const config::Snapshot> snapshot, std::vector<ListenerSocket> sockets);
   // Answers say Connection: close, idle connections end; at `stop_accepting_ns` the listening sockets close; at `deadline_ns` what is left is cut.
+  // Some seconds before it WebSockets are sent a Close frame (1001).
   void drain(uint64_t stop_accepting_ns, uint64_t deadline_ns);
   // Calls `done` on the worker's thread with a copy of its counters.
   void copy_stats(std::function<void(observe::WorkerStats)> done);
@@ -76,12 +79,15 @@ class Worker {
   proxy::Context context_;
   proxy::UpstreamPool pool_;
   std::vector<std::unique_ptr<Acceptor>> acceptors_;
+  std::vector<std::unique_ptr<proxy::UdpRelay>> datagrams_;
   uint64_t next_sweep_ns_ = 0;
   bool draining_ = false;
   bool accepting_stopped_ = false;
   bool finished_ = false;
   uint64_t stop_accepting_ns_ = 0;
   uint64_t drain_deadline_ns_ = 0;
+  uint64_t tunnels_close_ns_ = 0;
+  bool tunnels_closing_ = false;
 
   std::mutex inbox_mutex_;
   std::vector<Command> inbox_;

@@ -30,6 +30,10 @@ __attribute__((constructor)) static void map_count(void) {
 
 static void add(void) { atomic_fetch_add_explicit(count, 1, memory_order_relaxed); }
 
+// For a program that has this file linked in: its own count so far.
+uint64_t malloc_count_now(void);
+uint64_t malloc_count_now(void) { return atomic_load_explicit(count, memory_order_relaxed); }
+
 void* malloc(size_t size) {
   add();
   return __libc_malloc(size);

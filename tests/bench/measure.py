@@ -31,6 +31,18 @@ def cpu_ns(pids: list[int]) -> int:
     return sum(_run_ns(stat) for pid in pids for stat in Path(f"/proc/{pid}/task").glob("*/schedstat"))
 
 
+def context_switches(pids: list[int]) -> int:
+    """Voluntary and not, of all threads of these processes."""
+    total = 0
+    for pid in pids:
+        for status in Path(f"/proc/{pid}/task").glob("*/status"):
+            try:
+                total += sum(int(n) for n in re.findall(r"^(?:non)?voluntary_ctxt_switches:\s+(\d+)", status.read_text(), re.MULTILINE))
+            except OSError:
+                continue
+    return total
+
+
 def ksoftirqd(core: int) -> int:
     """Process id of the core's softirq thread: network work of a send that did not run in the sender's own time."""
     for comm in Path("/proc").glob("[0-9]*/comm"):
@@ -86,7 +98,10 @@ def rss_bytes(pids: list[int]) -> int:
     """Resident memory of a process tree, pages shared between its processes counted once (PSS)."""
     total = 0
     for pid in pids:
-        match = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+        try:
+            match = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+        except OSError:  # It ended.
+            continue
         total += int(match.group(1)) * 1024 if match else 0
     return total
 
@@ -97,8 +112,8 @@ class CoreMeter:
     def __init__(self, pids: list[int], core: int):
         self.pids, self.core, self.softirq = pids, core, ksoftirqd(core)
 
-    def _read(self) -> tuple[int, int, int]:
-        return cpu_ns(self.pids), _run_ns(Path(f"/proc/{self.softirq}/schedstat")), time.monotonic_ns()
+    def _read(self) -> tuple[int, int, int, int]:
+        return cpu_ns(self.pids), _run_ns(Path(f"/proc/{self.softirq}/schedstat")), context_switches(self.pids), time.monotonic_ns()
 
     def start(self):
         self._watch = ForeignWatch(self.core, {*self.pids, self.softirq})
@@ -106,5 +121,5 @@ class CoreMeter:
         self._begin = self._read()
 
     def stop(self) -> dict:
-        proxy, softirq, wall = (after - before for before, after in zip(self._begin, self._read()))
-        return {"cpu_ns": proxy + softirq, "softirq_ns": softirq, "wall_ns": wall, "foreign_share": self._watch.end() / wall}
+        proxy, softirq, switches, wall = (after - before for before, after in zip(self._begin, self._read()))
+        return {"cpu_ns": proxy + softirq, "softirq_ns": softirq, "switches": switches, "wall_ns": wall, "foreign_share": self._watch.end() / wall}

@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "tests/sim/tunnel_actor.h"
+
 namespace ringway::sim {
 namespace {
 
@@ -80,6 +82,10 @@ void ServerActor::consider(io::SimPeer& peer, std::shared_ptr<Connection> connec
   } else if (message.body.size() != number(MessageReader::header(message.head, "x-length"))) {
     return script_.violate("a complete request has another length than was sent");
   }
+  if (MessageReader::header(message.head, "upgrade")) {
+    connection->closed = true;   // No more HTTP here.
+    return serve_tunnel(peer, message.head);
+  }
   connection->answering = true;
   script_.ring.after(script_.random.below(5) * kMs, [this, &peer, connection] { answer(peer, connection); });
 }
@@ -133,7 +139,7 @@ void ServerActor::answer(io::SimPeer& peer, std::shared_ptr<Connection> connecti
 
 // ---- client ----
 
-ClientActor::ClientActor(Script& script, io::SocketAddress target, uint32_t requests)
+ClientActor::ClientActor(Script& script, Target target, uint32_t requests)
     : script_(script), target_(target), left_(requests) {}
 
 void ClientActor::start() { connect(); }
@@ -151,9 +157,12 @@ void ClientActor::connect() {
   from.v4.sin_addr.s_addr = htonl(0x0A010000 + script_.random.below(200));
   from.v4.sin_port = htons(static_cast<uint16_t>(10000 + script_.random.below(50000)));
   from.length = sizeof(sockaddr_in);
-  peer_ = &script_.ring.dial(target_, from);
+  peer_ = &script_.ring.dial(target_.address, from);
+  wire_ = std::make_unique<Wire>(*peer_, target_.tls, "http/1.1");
   peer_->on_connected = [this, generation](io::SimPeer&) {
-    if (generation == generation_) send_request();
+    if (generation != generation_) return;
+    wire_->connected();
+    if (wire_->open()) send_request();
   };
   peer_->on_data = [this, generation](io::SimPeer&, std::string_view bytes) {
     if (generation == generation_) on_data(bytes);
@@ -182,7 +191,7 @@ void ClientActor::send_request() {
                        " HTTP/1.1\r\nHost: sim.test\r\nX-Id: " + std::to_string(id) + "\r\nX-Length: " +
                        std::to_string(length) + "\r\nX-Want: " + std::to_string(want) + "\r\n";
     if (post) text += chunked ? "Transfer-Encoding: chunked\r\n" : "Content-Length: " + std::to_string(length) + "\r\n";
-    peer_->write(text + "\r\n");
+    wire_->write(text + "\r\n");
     expected_.push_back({id, want, head});
     if (head && expected_.size() == 1) reader_->expect_no_body();
     if (post) write_body(id, length, chunked);
@@ -199,14 +208,19 @@ void ClientActor::send_request() {
 
 void ClientActor::write_body(uint32_t id, uint64_t length, bool chunked) {
   const std::string body = body_of(id, length);
-  if (!chunked) return peer_->write(body);
+  if (!chunked) return wire_->write(body);
   std::string out;
   append_chunked(out, body, script_.random);
-  peer_->write(out);
+  wire_->write(out);
 }
 
 void ClientActor::on_data(std::string_view bytes) {
-  reader_->feed(bytes);
+  const bool was_open = wire_->open();
+  const std::string plain = wire_->read(bytes);
+  if (wire_->broken()) return on_cut();
+  if (!was_open && wire_->open()) send_request();
+  if (plain.empty()) return;
+  reader_->feed(plain);
   check_response();
 }
 

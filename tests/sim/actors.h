@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "dataplane/io/sim_ring.h"
 #include "tests/sim/message_reader.h"
+#include "tests/sim/wire.h"
 #include "tests/sim/world.h"
 
 namespace ringway::sim {
@@ -48,7 +49,7 @@ class ServerActor {
 // One client: sends its requests one after the other or pipelined, checks the answers.
 class ClientActor {
  public:
-  ClientActor(Script& script, io::SocketAddress target, uint32_t requests);
+  ClientActor(Script& script, Target target, uint32_t requests);
   void start();
   bool done() const { return done_; }
   std::string describe() const;     // For a failing seed.
@@ -67,9 +68,10 @@ class ClientActor {
   void on_cut();
 
   Script& script_;
-  io::SocketAddress target_;
+  Target target_;
   uint32_t left_;
   io::SimPeer* peer_ = nullptr;
+  std::unique_ptr<Wire> wire_;
   std::unique_ptr<MessageReader> reader_;
   std::vector<Expected> expected_;    // In order; front: the next answer's.
   bool done_ = false;

@@ -9,6 +9,11 @@
 #include <memory>
 
 #include "tests/sim/actors.h"
+#include "dataplane/tls/server_context.h"
+#include "dataplane/tls/test_keys.h"
+#include "tests/sim/h2_actors.h"
+#include "tests/sim/h2_server_actor.h"
+#include "tests/sim/tunnel_actor.h"
 
 namespace ringway::sim {
 namespace {
@@ -90,8 +95,12 @@ class World {
   Script script_;
   std::unique_ptr<worker::Worker> worker_;
   std::vector<std::unique_ptr<ServerActor>> servers_;
+  std::vector<std::unique_ptr<H2ServerActor>> h2_servers_;
   std::vector<std::unique_ptr<ClientActor>> clients_;
   std::vector<std::unique_ptr<HostileActor>> hostile_;
+  std::vector<std::unique_ptr<TunnelActor>> tunnels_;
+  std::vector<std::unique_ptr<H2ClientActor>> h2_clients_;
+  std::vector<std::unique_ptr<H2HostileActor>> h2_hostile_;
   std::vector<std::shared_ptr<upstream::EndpointState>> endpoints_;
   uint64_t generation_ = 0;
 
@@ -105,12 +114,13 @@ std::shared_ptr<const config::Snapshot> World::make_snapshot(uint32_t servers) {
   cluster->uid = 1;
   cluster->revision = ++generation_;
   cluster->balancer = random_.chance(50) ? upstream::BalancerKind::kRoundRobin : upstream::BalancerKind::kLeastRequest;
+  if (options_.http2) cluster->protocol = upstream::Protocol::kHttp2;
   cluster->pool.connections_max = options_.calm ? 64 : 1 + random_.below(4);
   cluster->pool.idle_timeout_ns = (1 + random_.below(200)) * kMs;
   for (uint32_t i = 0; i < servers; ++i) cluster->endpoints.push_back({.state = endpoints_[i]});
   auto route = std::make_shared<route::Route>();
   route->name = "default/sim#0";
-  route->clusters = {{0, 1}};
+  route->clusters = {{0, 1, 0}};
   route->weight_total = 1;
   route->timeouts.connect_ns = 200 * kMs;
   route->timeouts.response_idle_ns = route->timeouts.request_idle_ns = 3000 * kMs;
@@ -127,6 +137,11 @@ std::shared_ptr<const config::Snapshot> World::make_snapshot(uint32_t servers) {
   policy->idle_timeout_ns = (5 + random_.below(2000)) * kMs;
   if (options_.calm) policy->idle_timeout_ns = 60'000 * kMs;
   listener->http = std::move(policy);
+  if (options_.tls) {
+    static const auto certificate = tls::test::make_certificate(tls::test::KeyKind::kP256, {"sim.test"});
+    listener->kind = config::ListenerKind::kHttps;
+    listener->tls = tls::ServerContext::make({.alpn = {"h2", "http/1.1"}}, {{"sim.test", certificate}}, certificate);
+  }
   auto snapshot = std::make_shared<config::Snapshot>();
   snapshot->version = std::to_string(generation_);
   snapshot->generation = generation_;
@@ -168,6 +183,8 @@ void World::tell() const {
                 stats.request_errors[i], stats.response_errors[i]);
   }
   for (const auto& client : clients_) std::printf("client: %s", client->describe().c_str());
+  for (const auto& client : h2_clients_) std::printf("HTTP/2 client: %s", client->describe().c_str());
+  for (const auto& tunnel : tunnels_) std::printf("%s", tunnel->describe().c_str());
   std::printf("%s", ring_.trace().c_str());
 }
 
@@ -180,23 +197,42 @@ Outcome World::run() {
     state->uid = i + 1;
     state->address = address(0x0A000001 + i, 80);
     state->text = "10.0.0." + std::to_string(i + 1) + ":80";
+    if (options_.http2) state->protocol = upstream::Protocol::kHttp2;
     endpoints_.push_back(state);
+    if (options_.http2) {
+      h2_servers_.push_back(std::make_unique<H2ServerActor>(script_));
+      ring_.serve(state->address, [actor = h2_servers_.back().get()](io::SimPeer& peer) { actor->accept(peer); });
+      continue;
+    }
     servers_.push_back(std::make_unique<ServerActor>(script_));
     ring_.serve(state->address, [actor = servers_.back().get()](io::SimPeer& peer) { actor->accept(peer); });
   }
   worker_->publish(make_snapshot(options_.servers), {{"http", "sim", fd}});
   worker_->turn();
   for (uint32_t i = 0; i < options_.clients; ++i) {
-    clients_.push_back(std::make_unique<ClientActor>(script_, bound, options_.requests_per_client));
+    clients_.push_back(std::make_unique<ClientActor>(script_, Target{bound, options_.tls}, options_.requests_per_client));
     clients_.back()->start();
   }
-  script_.hostile = options_.hostile > 0;
+  script_.hostile = options_.hostile + options_.h2_hostile > 0;
   for (uint32_t i = 0; i < options_.hostile; ++i) {
     hostile_.push_back(std::make_unique<HostileActor>(script_, bound));
     hostile_.back()->start();
   }
+  for (uint32_t i = 0; i < options_.h2_clients; ++i) {
+    h2_clients_.push_back(std::make_unique<H2ClientActor>(script_, Target{bound, options_.tls}, options_.requests_per_client));
+    h2_clients_.back()->start();
+  }
+  for (uint32_t i = 0; i < options_.h2_hostile; ++i) {
+    h2_hostile_.push_back(std::make_unique<H2HostileActor>(script_, bound));
+    h2_hostile_.back()->start();
+  }
+  for (uint32_t i = 0; i < options_.tunnels; ++i) {
+    tunnels_.push_back(std::make_unique<TunnelActor>(script_, bound));
+    tunnels_.back()->start();
+  }
   ring_.after(random_.below(30) * kMs, [this] { swap_snapshot(); });
-  turn_until([&] { return std::ranges::all_of(clients_, [](const auto& client) { return client->done(); }); }, 2'000'000);
+  const auto done = [](const auto& actor) { return actor->done(); };
+  turn_until([&] { return std::ranges::all_of(clients_, done) && std::ranges::all_of(tunnels_, done) && std::ranges::all_of(h2_clients_, done); }, 2'000'000);
   if (!outcome_.violation.empty() && std::getenv("RINGWAY_SIM_SEED") != nullptr) tell();
   // The end: nothing hangs, everything comes back. ~Worker, ~Context and ~BufferPool check the rest.
   const std::string violation = outcome_.violation;

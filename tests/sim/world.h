@@ -18,6 +18,11 @@ struct WorldOptions {
   uint32_t requests_per_client = 5;
   uint32_t servers = 3;
   uint32_t hostile = 0;              // Clients that send nonsense beside them.
+  uint32_t h2_clients = 0;           // Clients of HTTP/2 beside those of HTTP/1.1, each with as many requests.
+  uint32_t h2_hostile = 0;
+  bool tls = false;                  // Clients come to the TLS listener; the hostile ones too, without a handshake.
+  uint32_t tunnels = 0;              // Clients that upgrade to WebSocket beside them.
+  bool http2 = false;                // Servers speak HTTP/2.
   bool swap_snapshots = true;
 };
 
@@ -26,6 +31,9 @@ struct Outcome {
   uint32_t responses_complete = 0;
   uint32_t responses_ok = 0;         // Status 200, body as expected.
   uint32_t connections_cut = 0;      // A client's connection ended inside or before a response.
+  uint32_t tunnels_asked = 0;
+  uint32_t tunnels_open = 0;         // A right 101 came.
+  uint32_t tunnels_complete = 0;     // Every byte came back.
   uint64_t trace_hash = 0;
   std::string violation;             // First broken promise; "" = none.
 };

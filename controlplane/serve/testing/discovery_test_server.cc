@@ -2,8 +2,11 @@
 // standard input, each answered by one line.
 //   put TYPE NAME TEXT      upsert; endpoints: TEXT = number of endpoints; others: any word
 //   bulk COUNT ENDPOINTS    upserts endpoints "bulk/0".."bulk/COUNT-1" with that many endpoints
-//   each del TYPE NAME commit                  applies and publishes; answers the version status
-//   /proxies as one line of JSON
+//   each
+//   del TYPE NAME
+//   commit                  applies and publishes; answers the version
+//   status                  /proxies as one line of JSON
+//   away                    sends all proxies away
 // End of input ends the program. Arguments: LISTEN [CERTIFICATE KEY CA]. The first line of output
 // is the TCP port.
 #include <cstdio>
@@ -111,6 +114,8 @@ int main(int argc, char** argv) {
       (*server)->publish();
       std::cout << store.version() << std::endl;
       continue;
+    } else if (command == "away") {
+      (*server)->send_away("go elsewhere");
     } else if (command == "status") {
       std::string json = ringway::serve::proxies_json(**server, store);
       std::erase(json, '\n');

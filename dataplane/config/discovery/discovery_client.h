@@ -24,7 +24,8 @@
 
 namespace ringway::config {
 
-// PEM files, read again for every connection, so that rotation needs no restart.
+// PEM files, read again for every connection, and a new connection is made when they change: so
+// rotation needs no restart, and a certificate is never in use long after its successor came.
 struct DiscoveryTls {
   std::string ca_file;           // Whom we believe; required.
   std::string certificate_file;  // Our certificate; both or neither.
@@ -48,6 +49,7 @@ struct DiscoveryTimes {
   uint32_t backoff_min_ms =
       100;  // Doubles per failed try, with jitter (half to whole of the value).
   uint32_t backoff_max_ms = 10000;
+  uint32_t files_ms = 30000;  // Between looks at the TLS files. Certificates live for hours.
 };
 
 struct DiscoveryOptions {

@@ -108,6 +108,22 @@ TEST_F(DiscoveryClientTest, ConnectsWhenTheServerComesLater) {
   EXPECT_TRUE(proxy.until([&] { return proxy.sink.applied.size() == 1; }));
 }
 
+TEST_F(DiscoveryClientTest, SentAwayItConnectsAgainAndKeepsWhatItHas) {
+  TestServer server({socket()});
+  server.command("put cluster a one");
+  server.command("commit");
+  ClientHarness proxy(quick_options(socket()));
+  ASSERT_TRUE(proxy.until([&] { return synced(server); }));
+  EXPECT_EQ(server.command("away"), "ok");
+  ASSERT_TRUE(proxy.until([&] { return proxy.client.status().connects == 2; }));
+  EXPECT_THAT(proxy.client.status().last_error, HasSubstr("go elsewhere"));
+  EXPECT_EQ(proxy.client.resources().size(), 1u);
+  server.command("put cluster a two");
+  server.command("commit");
+  ASSERT_TRUE(proxy.until(
+      [&] { return proxy.sink.state.at(kClusterA).cluster().metadata().service() == "two"; }));
+}
+
 TEST_F(DiscoveryClientTest, AfterARestartOnlyTheDifferenceIsSent) {
   const auto fill = [](TestServer& server, int first) {
     for (int i = first; i < 500; ++i)
@@ -300,6 +316,47 @@ TEST_F(DiscoveryTlsTest, BothEndsAreChecked) {
   EXPECT_NE(outcome(server, ours, with(ours, stranger)), "applied");
   EXPECT_NE(outcome(server, ours, with(ours, late)), "applied");
   EXPECT_NE(outcome(server, ours, DiscoveryTls{ours.file(), "", "", ""}), "applied");
+}
+
+TEST_F(DiscoveryTlsTest, FilesThatChangeMakeANewConnectionAndUnusableOnesDoNot) {
+  const TestCa ours(folder_, "ours");
+  const auto server_files = ours.sign("127.0.0.1");
+  const auto first = ours.sign("first.test"), second = ours.sign("second.test");
+  TestServer server({"127.0.0.1:0", server_files.certificate, server_files.key, ours.file()});
+  server.command("put cluster a one");
+  server.command("commit");
+  // As a kubelet does it: the folder is a link, and swapped whole.
+  namespace fs = std::filesystem;
+  const auto mount = [&](const char* name, const testing::CertificateFiles& files,
+                         const std::string& key) {
+    const std::string folder = folder_ + "/" + name;
+    fs::create_directory(folder);
+    fs::copy_file(files.certificate, folder + "/tls.crt");
+    fs::copy_file(key, folder + "/tls.key");
+    fs::create_directory_symlink(folder, folder_ + "/next");
+    fs::rename(folder_ + "/next", folder_ + "/mounted");
+  };
+  mount("a", first, first.key);
+  DiscoveryOptions options = quick_options("127.0.0.1:" + std::to_string(server.port()));
+  options.tls =
+      DiscoveryTls{ours.file(), folder_ + "/mounted/tls.crt", folder_ + "/mounted/tls.key", ""};
+  options.times.files_ms = 20;
+  ClientHarness proxy(options);
+  ASSERT_TRUE(proxy.until([&] { return proxy.sink.applied.size() == 1; }));
+  proxy.turn_for(200);
+  EXPECT_EQ(proxy.client.status().connects, 1u) << "nothing changed";
+  mount("b", second, first.key);
+  proxy.turn_for(200);
+  EXPECT_EQ(proxy.client.status().connects, 1u) << "certificate and key do not match";
+  mount("c", second, second.key);
+  ASSERT_TRUE(proxy.until([&] { return proxy.client.status().connects == 2; }));
+  EXPECT_EQ(proxy.client.status().failures, 0u);
+  proxy.turn_for(200);
+  EXPECT_EQ(proxy.client.status().connects, 2u);
+  server.command("put cluster a two");
+  server.command("commit");
+  EXPECT_TRUE(proxy.until(
+      [&] { return proxy.sink.applied.back().version != "" && proxy.sink.applied.size() >= 2; }));
 }
 
 TEST_F(DiscoveryTlsTest, PlainTextToATlsServerFailsAndRecoversNothing) {

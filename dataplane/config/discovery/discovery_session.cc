@@ -35,6 +35,7 @@ DiscoveryClient::Session::Session(io::Ring& ring, io::TimerWheel& wheel, Random&
   stage_timer_.bind<&Session::on_stage_timer>(*this);
   ping_timer_.bind<&Session::on_ping_timer>(*this);
   transaction_timer_.bind<&Session::on_transaction_timer>(*this);
+  files_timer_.bind<&Session::on_files_timer>(*this);
 }
 
 DiscoveryClient::Session::~Session() { CHECK(status.state == DiscoveryState::kStopped); }
@@ -72,9 +73,8 @@ void DiscoveryClient::Session::on_resolved(std::vector<io::SocketAddress> addres
 void DiscoveryClient::Session::on_connected(int error) {
   if (error != 0) return fail(std::string("connect: ") + std::strerror(error));
   if (!options_.tls) return open_stream();
-  const std::string& name =
-      options_.tls->server_name.empty() ? address_.host : options_.tls->server_name;
-  auto tls = ControllerTls::make(*options_.tls, name);
+  used_files_ = file_stamps();  // Before they are read: what changes meanwhile is seen later.
+  auto tls = ControllerTls::make(*options_.tls, server_name());
   if (!tls) return fail(tls.error());
   tls_ = std::move(*tls);
   flush();
@@ -117,6 +117,7 @@ void DiscoveryClient::Session::on_settings() {
   stage_timer_.cancel();
   bytes_at_ping_ = bytes_seen_;
   arm(ping_timer_, ping_ms_);
+  if (options_.tls) arm(files_timer_, options_.times.files_ms);
   log_info("discovery: connected to {}, {} resources held", options_.address, set.size());
 }
 
@@ -289,6 +290,35 @@ void DiscoveryClient::Session::on_transaction_timer() {
   fail("transaction took too long to arrive");
 }
 
+const std::string& DiscoveryClient::Session::server_name() const {
+  return options_.tls->server_name.empty() ? address_.host : options_.tls->server_name;
+}
+
+DiscoveryClient::Session::FileStamps DiscoveryClient::Session::file_stamps() const {
+  const DiscoveryTls& tls = *options_.tls;
+  const auto of = [](const std::string& path) {
+    return path.empty() ? std::nullopt : stamp_of(path);
+  };
+  return {of(tls.ca_file), of(tls.certificate_file), of(tls.key_file)};
+}
+
+// No failure: the controller sends the difference only, which is nothing.
+void DiscoveryClient::Session::on_files_timer() {
+  arm(files_timer_, options_.times.files_ms);
+  const FileStamps found = file_stamps();
+  if (found == used_files_ || found == refused_files_) return;
+  // A certificate without its key yet would cost the connection that there is.
+  if (const auto usable = ControllerTls::make(*options_.tls, server_name()); !usable) {
+    log_warning("discovery: new TLS files cannot be used, the connection stays: {}",
+                usable.error());
+    refused_files_ = found;
+    return;
+  }
+  log_info("discovery: TLS files have changed, connecting anew");
+  backoff_ms_ = 0;
+  close();
+}
+
 void DiscoveryClient::Session::fail(std::string reason) {
   if (status.state == DiscoveryState::kClosing) return;
   ++status.failures;
@@ -312,6 +342,7 @@ void DiscoveryClient::Session::close() {
   stage_timer_.cancel();
   ping_timer_.cancel();
   transaction_timer_.cancel();
+  files_timer_.cancel();
   assembly_.clear();
   if (!lookup_.idle()) lookup_.cancel();
   if (!socket_.idle()) socket_.drain();

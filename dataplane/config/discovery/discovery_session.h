@@ -9,11 +9,14 @@
 // of a connection is fail() or stop(), and both go through kClosing, where operations come back.
 #pragma once
 
+#include <array>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "base/file_stamp.h"
 #include "dataplane/config/discovery/controller_address.h"
 #include "dataplane/config/discovery/controller_socket.h"
 #include "dataplane/config/discovery/controller_tls.h"
@@ -50,6 +53,7 @@ class DiscoveryClient::Session final : public ControllerSocket::Owner, public Gr
   void on_stage_timer();  // Connect timeout or the end of a back-off.
   void on_ping_timer();
   void on_transaction_timer();
+  void on_files_timer();
 
   void watch_transaction();
   void connect();
@@ -61,6 +65,7 @@ class DiscoveryClient::Session final : public ControllerSocket::Owner, public Gr
   void send(const v1::ProxyMessage& message);
   void flush();  // Stream → TLS → socket.
   void fail(std::string reason);
+  const std::string& server_name() const;
   void close();
   void finish_close();
   void arm(io::Timer& timer, uint64_t delay_ms);
@@ -85,7 +90,12 @@ class DiscoveryClient::Session final : public ControllerSocket::Owner, public Gr
   io::Timer stage_timer_;
   io::Timer ping_timer_;
   io::Timer transaction_timer_;
-  uint64_t backoff_ms_ = 0;  // 0: the next failure starts at backoff_min_ms.
+  io::Timer files_timer_;
+  using FileStamps = std::array<std::optional<FileStamp>, 3>;
+  FileStamps file_stamps() const;
+  FileStamps used_files_;     // Of the connection.
+  FileStamps refused_files_;  // Could not be used; looked at again when they change.
+  uint64_t backoff_ms_ = 0;   // 0: the next failure starts at backoff_min_ms.
   uint64_t ping_ms_;
   uint64_t bytes_at_ping_ = 0;
   uint64_t bytes_seen_ = 0;

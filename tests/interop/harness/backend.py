@@ -40,6 +40,7 @@ class Backend:
         self.bytes_out = 0           # Body bytes of /bytes and /chunked that the socket took.
         self.healthy = True          # What /healthz answers.
         self.fail_all: str | None = None   # "reset", "close", "503": every request but /healthz gets it.
+        self.on_frame = lambda opcode, payload: None   # Of a WebSocket's client, before the answer.
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self.port = port
@@ -226,6 +227,7 @@ class Backend:
                      f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode())
         while True:
             opcode, payload = read_frame(reader)
+            self.on_frame(opcode, payload)
             if opcode == 9:
                 sock.sendall(make_frame(10, payload))
             elif opcode != 10:
@@ -254,6 +256,8 @@ class CountingReader(Reader):
 def read_frame(reader: CountingReader) -> tuple[int, bytes]:
     """One frame of a client (RFC 6455 section 5.2); fragments are answered as they are."""
     first, second = reader.exactly(2)
+    if second < 0x80:
+        raise ValueError("a frame of a client without its mask")
     length = second & 127
     if length == 126:
         length = int.from_bytes(reader.exactly(2), "big")

@@ -68,10 +68,11 @@ class Process:
 
 class Stack:
     def __init__(self, bins: Path, folder: Path, variant: str = "uring", workers: int = 2, proxy_flags: list | None = None,
-                 proxy_prefix: list | None = None):
+                 proxy_prefix: list | None = None, controller_flags: list | None = None):
         """`variant`: uring, epoll, or eperm and enosys (io_uring forbidden by seccomp, backend left to the proxy)."""
         self.bins, self.folder, self.variant, self.workers = bins, folder, variant, workers
         self.proxy_flags, self.proxy_prefix = list(proxy_flags or []), list(proxy_prefix or [])
+        self.controller_flags = list(controller_flags or [])
         self.manifests = folder / "manifests"
         self.manifests.mkdir(parents=True)
         self.state = folder / "state"
@@ -95,19 +96,22 @@ class Stack:
 
     def start_controller(self):
         self.controller = Process([self.bins / "ringway-controller", "--source", f"dir:{self.manifests}", "--listen", f"unix:{self.socket}",
-                                   "--http-port", self.http_port, "--https-port", self.https_port], self.folder / "controller.log")
+                                   "--http-port", self.http_port, "--https-port", self.https_port, *self.controller_flags],
+                                  self.folder / "controller.log")
 
     def start_proxy(self, ready: bool = True):
-        prefix = list(self.proxy_prefix)
-        io = self.variant
+        self.run_proxy("--controller", f"unix:{self.socket}")
+        if ready:
+            self.wait_ready()
+
+    def run_proxy(self, *link):
+        """`link`: the flags that say where the controller is."""
+        prefix, io = list(self.proxy_prefix), self.variant
         if self.variant in ("eperm", "enosys"):
             prefix += [self.bins / "deny_io_uring", self.variant.upper()]
             io = "auto"
-        self.proxy = Process(prefix + [self.bins / "ringway-proxy", "--controller", f"unix:{self.socket}", "--admin",
-                                       f"127.0.0.1:{self.admin_port}", "--workers", self.workers, "--io", io, "--state-dir", self.state,
-                                       *self.proxy_flags], self.folder / "proxy.log")
-        if ready:
-            self.wait_ready()
+        self.proxy = Process([*prefix, self.bins / "ringway-proxy", *link, "--admin", f"127.0.0.1:{self.admin_port}", "--workers",
+                              self.workers, "--io", io, "--state-dir", self.state, *self.proxy_flags], self.folder / "proxy.log")
 
     def wait_ready(self, seconds: float = SMOKE_SECONDS):
         def ready():
